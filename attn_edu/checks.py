@@ -161,7 +161,7 @@ def check_flag(name: str, flag: Any) -> None:
         raise TypeError(f"{name}: wanted True or False, got {flag!r}")
 
 
-def check_width(name: str, width: Any) -> None:
+def check_width(name: str, width: Any, least: int = 1) -> None:
     """Check that a constructor's width is an integer of at least 1.
 
     Parameters
@@ -170,13 +170,15 @@ def check_width(name: str, width: Any) -> None:
         The argument's name.
     width : Any
         The argument as it came.
+    least : int
+        The least that it may be.
 
     Raises
     ------
     TypeError
         If it is not an integer.
     ValueError
-        If it is below 1.
+        If it is below the least.
 
     Examples
     --------
@@ -186,8 +188,8 @@ def check_width(name: str, width: Any) -> None:
     """
     if isinstance(width, bool) or not isinstance(width, int):
         raise TypeError(f"{name}: wanted an integer, got {type(width).__name__}")
-    if width < 1:
-        raise ValueError(f"{name}: wanted an integer of at least 1, got {width}")
+    if width < least:
+        raise ValueError(f"{name}: wanted an integer of at least {least}, got {width}")
 
 
 def check_divides(name: str, parts: Any, **widths: int) -> None:

@@ -18,24 +18,32 @@ def _with(example: Example, **inputs: np.ndarray) -> Example:
     return replace(example, inputs={**example.inputs, **inputs})
 
 
+def _weights(call: Call, example: Example) -> np.ndarray | None:
+    """Return the attention weights, or None where a mechanism has none."""
+    results = call(example)
+    return results[1] if len(results) > 1 else None
+
+
 def rows_sum_to_one(call: Call, example: Example, rng: np.random.Generator) -> bool | None:
     """Each query's weights sum to one, or are all zero where its mask row is empty."""
-    _, weights = call(example)
+    weights = _weights(call, example)
+    if weights is None:
+        return None
     sums = weights.sum(-1)
     return bool(np.all(np.isclose(sums, 1, atol=1e-12) | np.all(weights == 0, axis=-1)))
 
 
 def weights_not_negative(call: Call, example: Example, rng: np.random.Generator) -> bool | None:
     """No weight is negative."""
-    _, weights = call(example)
-    return bool(np.all(weights >= 0))
+    weights = _weights(call, example)
+    return None if weights is None else bool(np.all(weights >= 0))
 
 
 def equivariant_to_query_order(call: Call, example: Example, rng: np.random.Generator) -> bool | None:
     """Reordering the queries (in self-attention, the inputs) reorders the outputs alike, causal order aside."""
     if example.options.get("causal"):
         return None
-    output, _ = call(example)
+    output = call(example)[0]
     order = rng.permutation(output.shape[-2])
     moved = {
         name: example.inputs[name][..., order, :] for name in ("x", "query", "attn_mask") if name in example.inputs
@@ -49,7 +57,7 @@ def invariant_to_key_order(call: Call, example: Example, rng: np.random.Generato
     """Reordering the key–value pairs leaves the outputs alone, causal order aside."""
     if "key" not in example.inputs or example.options.get("causal"):
         return None
-    output, _ = call(example)
+    output = call(example)[0]
     order = rng.permutation(example.inputs["key"].shape[-2])
     moved = {name: example.inputs[name][..., order, :] for name in ("key", "value")}
     if "attn_mask" in example.inputs:
@@ -63,7 +71,7 @@ def causal_when_asked(call: Call, example: Example, rng: np.random.Generator) ->
     length = example.inputs[names[0]].shape[-2]
     if not example.options.get("causal") or length < 2:
         return None
-    output, _ = call(example)
+    output = call(example)[0]
     for position in range(1, length):
         changed = {name: example.inputs[name].copy() for name in names}
         for array in changed.values():
@@ -86,8 +94,8 @@ def linear_in_values(call: Call, example: Example, rng: np.random.Generator) -> 
 
 def largest_on_diagonal(call: Call, example: Example, rng: np.random.Generator) -> bool | None:
     """Each position gives its own input the largest weight."""
-    _, weights = call(example)
-    if "x" not in example.inputs or "attn_mask" in example.inputs:
+    weights = _weights(call, example)
+    if weights is None or "x" not in example.inputs or "attn_mask" in example.inputs:
         return None
     return bool(np.all(np.einsum("...ii->...i", weights) == weights.max(-1)))
 

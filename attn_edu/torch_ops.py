@@ -90,6 +90,7 @@ def fused_attention(
     attn_mask: Bool[Tensor, "..."] | None,
     causal: bool,
     scale: float,
+    bias: Float[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "*batch L d_v"]:
     """Softmax attention by PyTorch's fused kernel, which need not store the L×S weights.
 
@@ -103,6 +104,8 @@ def fused_attention(
         If True, query i may attend to keys j ≤ i only, besides what the mask says.
     scale : float
         Factor on the dot products.
+    bias : tensor with at least two axes that broadcasts to (..., L, S), optional
+        Added to the scaled dot products.
 
     Returns
     -------
@@ -116,19 +119,22 @@ def fused_attention(
     >>> fused_attention(one, one.expand(2, 1), values, None, False, 1.0)
     tensor([[3.]])
     """
-    causal_alone = causal and attn_mask is None  # the kernel takes causal order or a mask, not both
+    alone = causal and attn_mask is None and bias is None  # the kernel takes causal order or a mask, not both
     batch, shape = query.shape[:-2], (*query.shape[:-1], key.shape[-2])
-    allowed = may_attend(attn_mask, causal and not causal_alone, shape, query.device)
+    mask = may_attend(attn_mask, causal and not alone, shape, query.device)
+    if bias is not None:
+        mask = bias if mask is None else torch.where(mask, bias, float("-inf"))
     # With other than four axes, and on a CPU with values of another width than the keys, PyTorch takes its explicit
     # path, which stores the square. So make it four, and widen the narrower with zeros, which change no sum.
     width, d_v = max(key.shape[-1], value.shape[-1]), value.shape[-1]
+    outer, inner = math.prod(batch[:-1]), math.prod(batch[-1:])
 
     def widened(x: Tensor) -> Tensor:
         wide = F.pad(x, (0, width - x.shape[-1])) if x.shape[-1] < width else x
-        return wide.reshape(math.prod(batch), 1, x.shape[-2], width)
+        return wide.reshape(outer, inner, x.shape[-2], width)
 
     query, key, value = widened(query), widened(key), widened(value)
-    if allowed is not None and allowed.ndim > 2:
-        allowed = allowed.expand(*batch, *allowed.shape[-2:]).reshape(math.prod(batch), 1, *allowed.shape[-2:])
-    output = F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, is_causal=causal_alone, scale=scale)
+    if mask is not None and mask.ndim > 3:
+        mask = mask.expand(*batch, *mask.shape[-2:]).reshape(outer, inner, *mask.shape[-2:])
+    output = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=alone, scale=scale)
     return output[..., :d_v].reshape(*batch, shape[-2], d_v)

@@ -85,7 +85,9 @@ def run_torch(
     leaves = {name: tensor for name, tensor in inputs.items() if tensor.is_floating_point()}
     for tensor in leaves.values():
         tensor.requires_grad_(gradient)
-    leaves |= dict(module.named_parameters())
+    # A buffer is not trained, and yet its gradient must be the definition's.
+    state = dict((*module.named_parameters(), *module.named_buffers()))
+    leaves |= {name: t.requires_grad_(gradient) for name, t in state.items() if t.is_floating_point()}
     result = module(**inputs, **({} if need_weights is None else {"need_weights": need_weights}))
     return result if isinstance(result, tuple) else (result,), leaves
 
@@ -148,7 +150,9 @@ def matches_any_batch(mechanism: Mechanism, case: str) -> None:
             assert_close(a, b, f"{name} at {sizes}")
     example = examples(mechanism)[case]
     strided = {name: to_torch(array).mT.contiguous().mT for name, array in example.inputs.items()}
-    assert_close(build(mechanism, example)(**strided)[0], run_numpy(mechanism, example)[0], "output of strided inputs")
+    output = build(mechanism, example)(**strided)
+    output = output[0] if isinstance(output, tuple) else output
+    assert_close(output, run_numpy(mechanism, example)[0], "output of strided inputs")
 
 
 def mask_broadcasts(mechanism: Mechanism, case: str) -> None:
@@ -376,7 +380,7 @@ def extremes(mechanism: Mechanism, case: str, device: torch.device = CPU) -> Non
 
 
 @contextlib.contextmanager
-def _shapes_checked(on: bool) -> Iterator[None]:
+def shapes_checked(on: bool) -> Iterator[None]:
     """Switch the checks that jaxtyping makes on every call; else they would speak before our own."""
     before = jaxtyping.config.jaxtyping_disable
     jaxtyping.config.update("jaxtyping_disable", not on)
@@ -388,7 +392,7 @@ def _shapes_checked(on: bool) -> Iterator[None]:
 
 def _is_legal(mechanism: Mechanism, arguments: dict[str, Any]) -> bool:
     """Whether the NumPy function's signature, with its shapes, allows the call."""
-    with _shapes_checked(True):
+    with shapes_checked(True):
         try:
             mechanism.reference(**arguments)
         except jaxtyping.TypeCheckError:
@@ -425,7 +429,7 @@ def bad_inputs(mechanism: Mechanism, case: str) -> None:
     module = build(mechanism, example)
     tensors = {name: to_torch(array) for name, array in example.inputs.items()}
     tried = 0
-    with _shapes_checked(False):
+    with shapes_checked(False):
         for name, array in {**example.inputs, **example.parameters}.items():
             for what, value in _bad_values(array):
                 wrong = {**arguments, name: value}

@@ -7,7 +7,7 @@ import scipy.linalg
 import torch
 import torch.nn.functional as F
 from numpy.testing import assert_allclose
-from torch.utils._python_dispatch import TorchDispatchMode
+from watching import Largest
 
 from attn_edu.catalogue import find
 from attn_edu.core import (
@@ -208,19 +208,6 @@ def test_one_position_returns_its_own_value():
     x = np.random.default_rng(6).normal(size=(1, 3))
     W = np.random.default_rng(7).normal(size=(3, 2))
     assert_allclose(self_attention(x, W_Q=W, W_K=W, W_V=W)[0], x @ W, rtol=1e-12)
-
-
-class Largest(TorchDispatchMode):
-    """Watch the tensors that operations make, and keep the size of the largest."""
-
-    elements = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, tuple) else (result,):
-            if isinstance(tensor, torch.Tensor):
-                self.elements = max(self.elements, tensor.numel())
-        return result
 
 
 @pytest.mark.parametrize("batch", [(), (1,), (1, 1), (1, 1, 1)])

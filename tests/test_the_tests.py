@@ -40,7 +40,7 @@ def plant(mechanism, *edits):
     by_file = {}
     for path, old, new in edits:
         by_file.setdefault(path, []).append((old, new))
-    own = f"core/_{mechanism}.py"
+    own = f"{find(mechanism).family}/_{mechanism}.py"
     shared = {}
     for path in ("np_ops.py", "torch_ops.py"):
         if path in by_file:
@@ -55,6 +55,9 @@ TORCH, NUMPY = "torch_ops.py", "np_ops.py"
 DOT, SELF, SUM, SOFT, HEADS = (
     f"core/_{name}.py"
     for name in ("scaled_dot_product", "self_attention", "weighted_sum", "soft_dictionary", "multi_head")
+)
+SHAW, TURN, LINEAR, WAVES = (
+    f"positions/_{name}.py" for name in ("relative_attention", "rotary", "alibi", "sinusoidal_positions")
 )
 
 # name: (mechanism, edits, the clause that must catch it, the example, what it must say)
@@ -130,14 +133,14 @@ FAULTS = {
     ),
     "the fused path drops the mask": (
         "scaled_dot_product",
-        [(TORCH, "attn_mask=allowed, is_causal", "attn_mask=None, is_causal")],
+        [(TORCH, "attn_mask=mask, is_causal", "attn_mask=None, is_causal")],
         contract.fused_matches_explicit,
         "masked",
         "fused output",
     ),
     "the fused path drops causal order": (
         "scaled_dot_product",
-        [(TORCH, "is_causal=causal_alone", "is_causal=False")],
+        [(TORCH, "is_causal=alone", "is_causal=False")],
         contract.fused_matches_explicit,
         "causal",
         "fused output",
@@ -382,6 +385,82 @@ FAULTS = {
         contract.bad_inputs,
         "plain",
         "temperature=0.0: was accepted",
+    ),
+    "offsets counted from the key": (
+        "relative_attention",
+        [(SHAW, "row = (j - i[:, None])", "row = (i[:, None] - j)")],
+        contract.matches_numpy,
+        "plain",
+        "output of PyTorch and NumPy",
+    ),
+    "offsets counted from the key in both forms": (
+        "relative_attention",
+        [
+            (SHAW, "row = (j - i[:, None])", "row = (i[:, None] - j)"),
+            (
+                SHAW,
+                "np.arange(key.shape[-2]) - np.arange(query.shape[-2])[:, None]",
+                "np.arange(query.shape[-2])[:, None] - np.arange(key.shape[-2])",
+            ),
+        ],
+        contract.worked_by_hand,
+        None,
+        "worked by hand gives something else",
+    ),
+    "far offsets left out instead of clipped": (
+        "relative_attention",
+        [
+            (
+                SHAW,
+                ").to(weights.dtype)\n        return",
+                ").to(weights.dtype)[..., 1:-1]\n        a_V = a_V[1:-1]\n        return",
+            )
+        ],
+        contract.matches_numpy,
+        "plain",
+        "output of PyTorch and NumPy",
+    ),
+    "a query that is scaled twice where it meets the offsets": (
+        "relative_attention",
+        [(SHAW, "(query @ a_K.mT)", "(query @ a_K.mT / math.sqrt(query.shape[-1]))")],
+        contract.matches_numpy,
+        "plain",
+        "of PyTorch and NumPy",
+    ),
+    "a bias that draws the far ones near": (
+        "alibi",
+        [(LINEAR, "bias = -self.slopes", "bias = self.slopes")],
+        contract.matches_numpy,
+        "plain",
+        "of PyTorch and NumPy",
+    ),
+    "a bias lost on the fused path": (
+        "alibi",
+        [(TORCH, "mask = bias if mask is None else", "mask = mask if mask is None else")],
+        contract.fused_matches_explicit,
+        "plain",
+        "fused output",
+    ),
+    "a mask lost beside a bias": (
+        "alibi",
+        [(TORCH, "torch.where(mask, bias,", "torch.where(mask | True, bias,")],
+        contract.fused_matches_explicit,
+        "masked",
+        "fused output",
+    ),
+    "turned the wrong way": (
+        "rotary",
+        [(TURN, "even * cos - odd * sin, even * sin + odd * cos", "even * cos + odd * sin, odd * cos - even * sin")],
+        contract.matches_numpy,
+        "plain",
+        "output of PyTorch and NumPy",
+    ),
+    "a sine and a cosine of neighbouring frequencies": (
+        "sinusoidal_positions",
+        [(WAVES, "(column - column % 2) / d", "column / d")],
+        contract.matches_numpy,
+        "even",
+        "output of PyTorch and NumPy",
     ),
 }
 
