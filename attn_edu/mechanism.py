@@ -61,12 +61,15 @@ class Example:
         Keywords of the function and of the module's constructor.
     widths : mapping of str to int
         Keywords of the constructor alone: the function reads widths off its arrays.
+    training : bool, optional
+        Where training and evaluation differ: the keyword ``training`` of the function, and the module's mode.
     """
 
     inputs: Mapping[str, np.ndarray]
     parameters: Mapping[str, np.ndarray] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     widths: Mapping[str, int] = field(default_factory=dict)
+    training: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Each takes ``call(example)``, which runs the NumPy definition and returns its ou
 randomness. It returns True or False, or None where the example says nothing about the property.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -18,25 +18,24 @@ def _with(example: Example, **inputs: np.ndarray) -> Example:
     return replace(example, inputs={**example.inputs, **inputs})
 
 
-def _weights(call: Call, example: Example) -> np.ndarray | None:
-    """Return the attention weights, or None where a mechanism has none."""
-    results = call(example)
-    return results[1] if len(results) > 1 else None
+def _weights(call: Call, example: Example) -> tuple[np.ndarray, ...]:
+    """Return the attention weights: none, one array, or one for each axis."""
+    return call(example)[1:]
+
+
+def _all(truths: Iterable[np.ndarray]) -> bool | None:
+    verdicts = [bool(np.all(truth)) for truth in truths]
+    return all(verdicts) if verdicts else None
 
 
 def rows_sum_to_one(call: Call, example: Example, rng: np.random.Generator) -> bool | None:
     """Each query's weights sum to one, or are all zero where its mask row is empty."""
-    weights = _weights(call, example)
-    if weights is None:
-        return None
-    sums = weights.sum(-1)
-    return bool(np.all(np.isclose(sums, 1, atol=1e-12) | np.all(weights == 0, axis=-1)))
+    return _all(np.isclose(w.sum(-1), 1, atol=1e-12) | np.all(w == 0, axis=-1) for w in _weights(call, example))
 
 
 def weights_not_negative(call: Call, example: Example, rng: np.random.Generator) -> bool | None:
     """No weight is negative."""
-    weights = _weights(call, example)
-    return None if weights is None else bool(np.all(weights >= 0))
+    return _all(weights >= 0 for weights in _weights(call, example))
 
 
 def equivariant_to_query_order(call: Call, example: Example, rng: np.random.Generator) -> bool | None:
@@ -94,10 +93,9 @@ def linear_in_values(call: Call, example: Example, rng: np.random.Generator) -> 
 
 def largest_on_diagonal(call: Call, example: Example, rng: np.random.Generator) -> bool | None:
     """Each position gives its own input the largest weight."""
-    weights = _weights(call, example)
-    if weights is None or "x" not in example.inputs or "attn_mask" in example.inputs:
+    if "x" not in example.inputs or "attn_mask" in example.inputs:
         return None
-    return bool(np.all(np.einsum("...ii->...i", weights) == weights.max(-1)))
+    return _all(np.einsum("...ii->...i", w) == w.max(-1) for w in _weights(call, example))
 
 
 PROPERTIES = {

@@ -39,7 +39,8 @@ def all_lengths(mechanism: Mechanism, case: str, seeds: int = 1) -> Iterator[Exa
 def floats(example: Example) -> dict[str, np.ndarray]:
     """All arrays that can be differentiated: float inputs and parameters."""
     arrays = {**example.inputs, **example.parameters}
-    return {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
+    dead = {name for name in arrays if name.startswith("running_") and example.training}  # kept for evaluation
+    return {name: array for name, array in arrays.items() if array.dtype.kind == "f" and name not in dead}
 
 
 def changed(example: Example, **arrays: np.ndarray) -> Example:
@@ -48,11 +49,28 @@ def changed(example: Example, **arrays: np.ndarray) -> Example:
     return replace(example, inputs=inputs, parameters=parameters)
 
 
-def run_numpy(mechanism: Mechanism, example: Example) -> tuple[np.ndarray, ...]:
-    result = mechanism.reference(**example.inputs, **example.parameters, **example.options)
+def mode(example: Example) -> dict[str, bool]:
+    """The keyword that says training or evaluation to a NumPy function for which they differ."""
+    return {} if example.training is None else {"training": example.training}
+
+
+def flat(mechanism: Mechanism, result: Any) -> tuple[Any, ...]:
+    """Lay the results in a row; weights may be several arrays, one for each axis."""
     result = result if isinstance(result, tuple) else (result,)
     assert len(result) == len(RETURNS[mechanism.kind]), f"wanted {RETURNS[mechanism.kind]}, got {len(result)} results"
-    return result
+    return tuple(part for one in result for part in (one if isinstance(one, tuple) else (one,)))
+
+
+def named(mechanism: Mechanism, results: tuple[Any, ...]) -> list[str]:
+    """Say what each of the flat results is."""
+    names = RETURNS[mechanism.kind]
+    more = len(results) - len(names)
+    return [*names[:1], *[f"weights {n}" for n in range(more + 1)], *names[2:]] if more else [*names]
+
+
+def run_numpy(mechanism: Mechanism, example: Example) -> tuple[np.ndarray, ...]:
+    arguments = {**example.inputs, **example.parameters, **example.options, **mode(example)}
+    return flat(mechanism, mechanism.reference(**arguments))
 
 
 def to_torch(array: np.ndarray, dtype: torch.dtype = torch.float64, device: torch.device = CPU) -> torch.Tensor:
@@ -68,7 +86,7 @@ def build(
     module.to(dtype)
     assert set(module.state_dict()) == set(state), "the NumPy keywords must be the names in the state_dict"
     module.load_state_dict(state)
-    return module.to(device)
+    return module.to(device).train(example.training is not False)
 
 
 def run_torch(
@@ -89,7 +107,13 @@ def run_torch(
     state = dict((*module.named_parameters(), *module.named_buffers()))
     leaves |= {name: t.requires_grad_(gradient) for name, t in state.items() if t.is_floating_point()}
     result = module(**inputs, **({} if need_weights is None else {"need_weights": need_weights}))
-    return result if isinstance(result, tuple) else (result,), leaves
+    return flat(mechanism, result), leaves
+
+
+def against(mechanism: Mechanism, got: tuple[Any, ...], example: Example) -> tuple[Any, ...]:
+    """Names, results and NumPy's results, side by side."""
+    wanted = run_numpy(mechanism, example)
+    return named(mechanism, wanted), got, wanted
 
 
 def assert_close(got: Any, wanted: np.ndarray, what: str, rtol: float = 1e-10, atol: float = 1e-12) -> None:
@@ -133,7 +157,7 @@ def matches_numpy(mechanism: Mechanism, case: str, device: torch.device = CPU) -
     """PyTorch equals NumPy in double precision, every result, at several lengths."""
     for example in all_lengths(mechanism, case):
         got = run_torch(mechanism, example, device=device)[0]
-        for name, a, b in zip(RETURNS[mechanism.kind], got, run_numpy(mechanism, example), strict=True):
+        for name, a, b in zip(*against(mechanism, got, example), strict=True):
             assert a.dtype == torch.float64, f"{name}: came as {a.dtype}, wanted float64"
             assert_close(a, b, f"{name} of PyTorch and NumPy")
 
@@ -146,7 +170,7 @@ def matches_any_batch(mechanism: Mechanism, case: str) -> None:
         except ValueError:
             continue  # this example has no such size to draw
         got = run_torch(mechanism, example)[0]
-        for name, a, b in zip(RETURNS[mechanism.kind], got, run_numpy(mechanism, example), strict=True):
+        for name, a, b in zip(*against(mechanism, got, example), strict=True):
             assert_close(a, b, f"{name} at {sizes}")
     example = examples(mechanism)[case]
     strided = {name: to_torch(array).mT.contiguous().mT for name, array in example.inputs.items()}
@@ -215,7 +239,8 @@ def weights_mean_what_they_say(mechanism: Mechanism, case: str) -> None:
             ("PyTorch", [r.detach().numpy() for r in run_torch(mechanism, example)[0]]),
         ):
             arrays.pop("weights", None)
-            rebuilt = mechanism.recompose(results[1], **arrays)
+            weights = results[1] if len(results) == 2 else tuple(results[1:])
+            rebuilt = mechanism.recompose(weights, **arrays)
             assert_close(results[0], rebuilt, f"output rebuilt from the {form} weights")
 
 
@@ -302,7 +327,9 @@ def inputs_unchanged(mechanism: Mechanism, case: str) -> None:
         for name, tensor in inputs.items():
             assert torch.equal(tensor, copies[name]), f"forward changed {name}"
         for name, tensor in module.state_dict().items():
-            assert torch.equal(tensor, to_torch(example.parameters[name])), f"forward changed {name}"
+            kept_up = bool(example.training) and name.startswith("running_")  # that is what they are for
+            same = torch.equal(tensor, to_torch(example.parameters[name]))
+            assert same != kept_up, f"forward {'left' if kept_up else 'changed'} {name}"
 
 
 def state_survives(mechanism: Mechanism, case: str) -> None:
@@ -314,6 +341,7 @@ def state_survives(mechanism: Mechanism, case: str) -> None:
     file.seek(0)
     fresh = mechanism.module(**example.options, **example.widths).double()
     fresh.load_state_dict(torch.load(file))
+    fresh.train(example.training is not False)
     inputs = {name: to_torch(array) for name, array in example.inputs.items()}
     for other in (fresh, copy.deepcopy(module)):
         assert torch.equal(other(**inputs)[0], module(**inputs)[0]), "the output changed with the state's journey"
@@ -331,9 +359,13 @@ def deterministic(mechanism: Mechanism, case: str) -> None:
     module = build(mechanism, example)
     inputs = {name: to_torch(array) for name, array in example.inputs.items()}
     before = torch.get_rng_state()
-    first = module.train()(**inputs)[0]
+    first = module(**inputs)[0]
     assert torch.equal(first, module(**inputs)[0]), "two calls differ"
-    assert torch.equal(first, module.eval()(**inputs)[0]), "training and evaluation differ"
+    other = module.train(not module.training)(**inputs)[0]
+    if example.training is None:
+        assert torch.equal(first, other), "training and evaluation differ"
+    else:
+        assert not torch.allclose(first, other), "training and evaluation are said to differ, and do not"
     assert torch.equal(before, torch.get_rng_state()), "forward draws random numbers"
 
 
@@ -353,7 +385,9 @@ def precision(mechanism: Mechanism, case: str, device: torch.device = CPU) -> No
             allowed = [max(a, e) for a, e in zip(allowed, errors, strict=True)]
         for need_weights in (True, False) if mechanism.kind == "attention" else (None,):
             got = run_torch(mechanism, example, dtype=dtype, device=device, need_weights=need_weights)[0]
-            for name, a, b, bound in zip(RETURNS[mechanism.kind], got, wanted, allowed, strict=True):
+            if len(got) < len(wanted):  # no weights
+                got = got[:1]
+            for name, a, b, bound in zip(named(mechanism, wanted), got, wanted, allowed, strict=False):
                 if a is None:
                     continue
                 assert a.dtype == dtype, f"{name}: came as {a.dtype}, wanted {dtype}"
@@ -371,7 +405,7 @@ def extremes(mechanism: Mechanism, case: str, device: torch.device = CPU) -> Non
         for need_weights in (True, False) if mechanism.kind == "attention" else (None,):
             result, leaves = run_torch(mechanism, example, dtype, device, gradient=True, need_weights=need_weights)
             sum(r.float().sum() for r in result if r is not None).backward()
-            for label, tensor in zip(RETURNS[mechanism.kind], result, strict=True):
+            for label, tensor in zip(named(mechanism, result), result, strict=True):
                 assert tensor is None or torch.isfinite(tensor).all(), f"{label} is not finite in {dtype}"
             for label, leaf in leaves.items():
                 assert torch.isfinite(leaf.grad).all(), f"gradient of {label} is not finite in {dtype}"
@@ -425,7 +459,7 @@ def _bad_values(array: np.ndarray) -> Iterator[tuple[str, Any]]:
 def bad_inputs(mechanism: Mechanism, case: str) -> None:
     """What the signature's types and shapes forbid raises a TypeError or ValueError that names the argument."""
     example = examples(mechanism)[case]
-    arguments = {**example.inputs, **example.parameters, **example.options}
+    arguments = {**example.inputs, **example.parameters, **example.options, **mode(example)}
     module = build(mechanism, example)
     tensors = {name: to_torch(array) for name, array in example.inputs.items()}
     tried = 0
