@@ -7,5 +7,10 @@ Families are subpackages: ``attn_edu.core.scaled_dot_product`` is a NumPy functi
 from importlib.metadata import version
 
 from . import core as core
+from . import positions as positions
+from . import heads as heads
+from . import neighbours as neighbours
+from . import vision as vision
+from . import models as models
 
 __version__ = version("attn-edu")

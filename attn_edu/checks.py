@@ -50,10 +50,10 @@ def check_arrays(kind: Any, pattern: str, **arrays: Any) -> None:
         named = axes[1:] if batch else axes
         if len(shape) < len(named) or (len(shape) > len(named) and not batch):
             raise ValueError(f"{name}: wanted shape {wanted}, got {shape}")
-        sizes = dict(zip(named, shape[len(shape) - len(named) :], strict=True))
+        sizes: list[tuple[str, Any]] = list(zip(named, shape[len(shape) - len(named) :], strict=True))
         if batch:
-            sizes["*"] = shape[: len(shape) - len(named)]
-        for axis, size in sizes.items():
+            sizes.append(("*", shape[: len(shape) - len(named)]))
+        for axis, size in sizes:
             if "*" in axis[1:]:  # a product of sizes known by now
                 parts = [known[part] for part in axis.split("*")]
                 first, owner = math.prod(part[0] for part in parts), parts[0][1]
@@ -159,6 +159,33 @@ def check_flag(name: str, flag: Any) -> None:
     """
     if not isinstance(flag, bool):
         raise TypeError(f"{name}: wanted True or False, got {flag!r}")
+
+
+def check_choice(name: str, choice: Any, choices: tuple[str, ...]) -> None:
+    """Check that an option is one of a few words.
+
+    Parameters
+    ----------
+    name : str
+        The option's name.
+    choice : Any
+        The option as it came.
+    choices : tuple of str
+        What it may be.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+
+    Examples
+    --------
+    >>> check_choice("norm", "batchnorm", ("layer", "batch"))
+    Traceback (most recent call last):
+    ValueError: norm: wanted one of 'layer', 'batch', got 'batchnorm'
+    """
+    if not isinstance(choice, str) or choice not in choices:
+        raise ValueError(f"{name}: wanted one of {', '.join(map(repr, choices))}, got {choice!r}")
 
 
 def check_width(name: str, width: Any, least: int = 1) -> None:

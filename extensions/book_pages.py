@@ -14,6 +14,7 @@ from sphinx.application import Sphinx
 
 # Modules that a reader calls, beside the mechanisms. A missing one fails the build.
 HELPERS = {
+    "attn_edu.models": "Models",
     "attn_edu.show": "Show a mechanism",
     "attn_edu.interactive": "Figures to play with",
     "attn_edu.plotting": "Plots",

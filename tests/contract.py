@@ -105,7 +105,8 @@ def run_torch(
         tensor.requires_grad_(gradient)
     # A buffer is not trained, and yet its gradient must be the definition's.
     state = dict((*module.named_parameters(), *module.named_buffers()))
-    leaves |= {name: t.requires_grad_(gradient) for name, t in state.items() if t.is_floating_point()}
+    live = floats(example)
+    leaves |= {name: tensor.requires_grad_(gradient) for name, tensor in state.items() if name in live}
     result = module(**inputs, **({} if need_weights is None else {"need_weights": need_weights}))
     return flat(mechanism, result), leaves
 

@@ -9,3 +9,5 @@ from ._scaled_dot_product import (
 from ._self_attention import SelfAttention as SelfAttention, self_attention as self_attention
 from ._multi_head import MultiHead as MultiHead, multi_head as multi_head
 from ._narrow_multi_head import NarrowMultiHead as NarrowMultiHead, narrow_multi_head as narrow_multi_head
+from ._layer_norm import LayerNorm as LayerNorm, layer_norm as layer_norm
+from ._feed_forward import FeedForward as FeedForward, feed_forward as feed_forward

@@ -1,9 +1,15 @@
 """Figures that a reader can play with, in a page without a kernel or in a live notebook."""
 
 from ._attention_explorer import AttentionExplorer as AttentionExplorer
+from ._block_flow import BlockFlow as BlockFlow
+from ._convolution_as_attention import ConvolutionAsAttention as ConvolutionAsAttention
+from ._dense_as_attention import DenseAsAttention as DenseAsAttention
 from ._figure import Figure as Figure
 from ._head_steps import HeadSteps as HeadSteps
 from ._movies_and_users import MoviesAndUsers as MoviesAndUsers
+from ._patch_lens import PatchLens as PatchLens
+from ._position_similarity import PositionSimilarity as PositionSimilarity
+from ._rotating_pairs import RotatingPairs as RotatingPairs
 from ._scale_dial import ScaleDial as ScaleDial
 from ._sentence_morph import SentenceMorph as SentenceMorph
 from ._soft_lookup import SoftLookup as SoftLookup

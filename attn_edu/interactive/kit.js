@@ -53,6 +53,16 @@ function strip(value) {
   return { node, draw };
 }
 
+// Radio buttons side by side, one of them on; tell(n) when the reader turns to another, show(n) to turn to it.
+function choice(label, texts, tell) {
+  const name = `attn-${Math.random()}`; // so that two figures do not disturb each other
+  const radios = texts.map(() => make("input", "", { type: "radio", name }));
+  radios.forEach((radio, n) => radio.addEventListener("change", () => tell(n)));
+  const labels = texts.map((text, n) => make("label", "", {}, radios[n], make("span", "", {}, text)));
+  const node = make("div", "attn-choice", { role: "radiogroup", "aria-label": label }, ...labels);
+  return { node, show: (n) => (radios[n].checked = true) };
+}
+
 // Drag a node within an area, or move it by arrow keys. Places are parts of the area's size from its top left:
 // place() says where the node is, move(left, top) where it is wanted.
 function draggable(node, area, place, move) {

@@ -2,3 +2,19 @@
 
 from ._lookup import three_token_lookup as three_token_lookup
 from ._train import train as train
+from ._which_came_first import which_came_first as which_came_first
+from ._language import (
+    END as END,
+    ENGLISH as ENGLISH,
+    MASK as MASK,
+    PAD as PAD,
+    SOVIC as SOVIC,
+    START as START,
+    grammar_entropy as grammar_entropy,
+    mask_words as mask_words,
+    masked_word_log_probs as masked_word_log_probs,
+    next_word_log_probs as next_word_log_probs,
+    sentence_log_probs as sentence_log_probs,
+    tiny_language as tiny_language,
+    words as words,
+)
