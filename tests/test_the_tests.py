@@ -48,6 +48,8 @@ def plant(mechanism, *edits):
     if mechanism == "self_attention" and shared:  # it stands on another mechanism's file
         base = load("core/_scaled_dot_product.py", **shared)
         shared = {"scaled_dot_product": base.scaled_dot_product, "ScaledDotProduct": base.ScaledDotProduct}
+    if BLOCKS in by_file:
+        shared["MixedAttention"] = load(BLOCKS, by_file[BLOCKS]).MixedAttention
     return load(own, by_file.get(own, ()), **shared).MECHANISM
 
 
@@ -59,6 +61,7 @@ DOT, SELF, SUM, SOFT, HEADS = (
 SHAW, TURN, LINEAR, WAVES = (
     f"positions/_{name}.py" for name in ("relative_attention", "rotary", "alibi", "sinusoidal_positions")
 )
+MIX, BLOCKS = "heads/_re_attention.py", "heads/_blocks.py"
 
 # name: (mechanism, edits, the clause that must catch it, the example, what it must say)
 FAULTS = {
@@ -454,6 +457,62 @@ FAULTS = {
         contract.matches_numpy,
         "plain",
         "output of PyTorch and NumPy",
+    ),
+    "heads mixed by Theta's transpose": (
+        "re_attention",
+        [(MIX, '"ng,...nij->...gij"', '"gn,...nij->...gij"')],
+        contract.matches_numpy,
+        "none",
+        "of PyTorch and NumPy",
+    ),
+    "heads mixed by Theta's transpose in both forms": (
+        "re_attention",
+        [(MIX, '"ng,...nij->...gij"', '"gn,...nij->...gij"'), (MIX, "maps = (Theta.mT @", "maps = (Theta @")],
+        contract.worked_by_hand,
+        None,
+        "worked by hand gives something else",
+    ),
+    "mixed before the softmax": (
+        "re_attention",
+        [(MIX, "(Theta.mT @ (q @ k.mT).softmax(-1).flatten(-2))", "(Theta.mT @ (q @ k.mT).flatten(-2)).softmax(-1)")],
+        contract.matches_numpy,
+        "none",
+        "of PyTorch and NumPy",
+    ),
+    "statistics of a batch that forget its size": (
+        "re_attention",
+        [(MIX, "Theta) / max(count, 1)", "Theta) / max(count // 2, 1)")],
+        contract.matches_numpy,
+        "batch",
+        "of PyTorch and NumPy",
+    ),
+    "training's statistics in evaluation": (
+        "re_attention",
+        [(MIX, "        if self.training:", "        if self.training or True:")],
+        contract.matches_numpy,
+        "evaluated",
+        "of PyTorch and NumPy",
+    ),
+    "running statistics that are not kept up": (
+        "re_attention",
+        [(MIX, ".lerp_(mean.to(self.running_mean.dtype), 0.1)", ".lerp_(mean.to(self.running_mean.dtype), 0.0)")],
+        contract.inputs_unchanged,
+        "batch",
+        "forward left running_mean",
+    ),
+    "a blocked backward that takes the norm for a constant": (
+        "re_attention",
+        [(BLOCKS, "back.addcmul_(mixed, along, value=-1).mul_(inverse)", "back.mul_(inverse)")],
+        contract.fused_matches_explicit,
+        "layer",
+        "fused gradient of",
+    ),
+    "a blocked backward that forgets the bias on values": (
+        "re_attention",
+        [(BLOCKS, "(bias[:, None, None] * summed).expand_as", "(0 * bias[:, None, None] * summed).expand_as")],
+        contract.fused_matches_explicit,
+        "layer",
+        "fused gradient of value",
     ),
     "a sine and a cosine of neighbouring frequencies": (
         "sinusoidal_positions",

@@ -10,23 +10,22 @@ much public code has a LayerNorm over the heads of each entry instead. After eit
 """
 
 import math
-from functools import partial
 from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from attn_edu import np_ops
 from attn_edu.checks import check_arrays, check_choice, check_positive, check_width
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims, draw_query_key_value
 
+from ._blocks import CentredProducts, MixedAttention
+
 PATTERN = "query: * h L d_k, key: * h S d_k, value: * h S d_v, Theta: h h"
 Norm = Literal["layer", "batch", "none"]
 NORMS = ("layer", "batch", "none")
-BLOCK = {"cpu": 2**19, "cuda": 2**25}  # entries of the maps that are held at a time
 
 
 def re_attention(
@@ -180,83 +179,43 @@ class ReAttention(nn.Module):
     ) -> tuple[Float[Tensor, "*batch h L d_v"], Float[Tensor, "*batch h L S"] | None]:
         """Return the output (..., h, L, d_v), and the new maps (..., h, L, S) if `need_weights`, else None."""
         check_arrays(Tensor, PATTERN, query=query, key=key, value=value, Theta=self.Theta)
-        query = query / math.sqrt(query.shape[-1])
-        size = query.shape[-2]
+        dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
+        Theta, q, k, v = (x.to(dtype) for x in (self.Theta, query / math.sqrt(query.shape[-1]), key, value))
+        scale, shift = torch.ones_like(Theta[0]), torch.zeros_like(Theta[0])
+        if self.norm == "layer":
+            Theta = Theta - Theta.mean(1, keepdim=True)  # so that mixed maps have mean 0 over heads
+            scale, shift = self.gain.to(dtype), self.bias.to(dtype)
+        elif self.norm == "batch":
+            scale, shift = self.batch_norm(Theta, q, k)
+        eps = self.eps if self.norm == "layer" else None
         if not need_weights:
-            held = BLOCK["cuda" if query.is_cuda else "cpu"] // max(1, math.prod(query.shape[:-2]) * key.shape[-2])
-            size = min(max(held, 16), size)
-        blocks = query.split(max(size, 1), -2)
-        again = not need_weights and torch.is_grad_enabled()
-        scale, shift = self.statistics(blocks, key, again) if self.norm == "batch" else (None, None)
-        attend = partial(checkpoint, self.attend, use_reentrant=False) if again else self.attend
-        results = [attend(block, key, value, scale, shift, need_weights) for block in blocks]
-        output = torch.cat([output for output, _ in results], -2)
-        return output, results[0][1]
+            flat = (x.reshape(math.prod(x.shape[:-3]), *x.shape[-3:]) for x in (q, k, v))
+            output = MixedAttention.apply(*flat, Theta, scale, shift, eps)
+            return output.reshape(*query.shape[:-1], value.shape[-1]).to(value.dtype), None
+        maps = (Theta.mT @ (q @ k.mT).softmax(-1).flatten(-2)).unflatten(-1, (q.shape[-2], k.shape[-2]))
+        if eps is not None:
+            maps = maps * torch.rsqrt(maps.square().mean(-3, keepdim=True) + eps)
+        maps = (maps * scale[:, None, None] + shift[:, None, None]).to(value.dtype)
+        return maps @ value, maps
 
-    def attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        scale: Tensor | None,
-        shift: Tensor | None,
-        need_weights: bool,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return the output of some queries, and their new maps if they are wanted."""
-        maps = softmax(query, key)  # (..., h, block, S)
-        Theta = self.Theta.to(maps.dtype)
-        if self.norm == "layer":
-            Theta = Theta - Theta.mean(1, keepdim=True)  # then the mixed maps have mean 0 over heads
-        maps = mix(Theta, maps)
-        if self.norm == "layer":
-            maps = maps * torch.rsqrt(maps.square().mean(-3, keepdim=True) + self.eps)
-            scale, shift = self.gain, self.bias
-        if scale is not None and shift is not None:
-            maps = maps * scale[:, None, None].to(maps.dtype) + shift[:, None, None].to(maps.dtype)
-        maps = maps.to(value.dtype)
-        return maps @ value, maps if need_weights else None
-
-    def statistics(self, blocks: tuple[Tensor, ...], key: Tensor, again: bool) -> tuple[Tensor, Tensor]:
+    def batch_norm(self, Theta: Tensor, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the BatchNorm multiplies by and adds, and in training keep its running statistics up.
 
         A map's rows sum to one, so the mean of head g's mixed map is the sum of Theta's column g over S. Its variance
-        follows from the products of the centred maps, an h×h matrix that can be summed block by block.
+        follows from the products of the centred maps, an h×h matrix that is summed block by block.
         """
-        dtype = torch.float64 if key.dtype == torch.float64 else torch.float32
-        Theta = self.Theta.to(dtype)
         if self.training:
-            keys = max(key.shape[-2], 1)
-            parts = [
-                checkpoint(gram, block, key, use_reentrant=False) if again else gram(block, key) for block in blocks
-            ]
-            products = torch.stack(parts).sum(0)
-            count = sum(block[..., 0, :, 0].numel() for block in blocks) * key.shape[-2]
-            mean = Theta.sum(0) / keys
-            var = torch.einsum("ng,nm,mg->g", Theta, products, Theta) / max(count, 1)
+            count = query[..., 0, :, 0].numel() * key.shape[-2]
+            mean = Theta.sum(0) / max(key.shape[-2], 1)
+            flat = (x.reshape(math.prod(x.shape[:-3]), *x.shape[-3:]) for x in (query, key))
+            var = torch.einsum("ng,nm,mg->g", Theta, CentredProducts.apply(*flat), Theta) / max(count, 1)
             with torch.no_grad():
                 self.running_mean.lerp_(mean.to(self.running_mean.dtype), 0.1)
                 self.running_var.lerp_((var * count / max(count - 1, 1)).to(self.running_var.dtype), 0.1)
         else:
-            mean, var = self.running_mean.to(dtype), self.running_var.to(dtype)
-        scale = self.gain.to(dtype) * torch.rsqrt(var + self.eps)
-        return scale, self.bias.to(dtype) - mean * scale
-
-
-def softmax(query: Tensor, key: Tensor) -> Tensor:
-    """Return the maps of scaled queries, in at least single precision."""
-    return (query @ key.mT).softmax(-1, dtype=torch.float64 if query.dtype == torch.float64 else torch.float32)
-
-
-def mix(Theta: Tensor, maps: Tensor) -> Tensor:
-    """Return for each head g the sum over heads n of Theta[n, g] times map n."""
-    return (Theta.mT @ maps.flatten(-2)).unflatten(-1, maps.shape[-2:])
-
-
-def gram(query: Tensor, key: Tensor) -> Tensor:
-    """Return the products of all pairs of centred maps, summed over every entry: (h, h)."""
-    centred = (softmax(query, key) - 1 / max(key.shape[-2], 1)).flatten(-2)
-    products = centred @ centred.mT
-    return products.reshape(math.prod(query.shape[:-3]), *products.shape[-2:]).sum(0)
+            mean, var = self.running_mean.to(Theta.dtype), self.running_var.to(Theta.dtype)
+        scale = self.gain.to(Theta.dtype) * torch.rsqrt(var + self.eps)
+        return scale, self.bias.to(Theta.dtype) - mean * scale
 
 
 def examples(rng: np.random.Generator, sizes: Sizes) -> dict[str, Example]:
