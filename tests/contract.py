@@ -235,13 +235,15 @@ def weights_mean_what_they_say(mechanism: Mechanism, case: str) -> None:
     """The output can be rebuilt from the weights that came with it, in both forms."""
     for example in all_lengths(mechanism, case):
         arrays = {**example.inputs, **example.parameters}
+        named_options = inspect.signature(mechanism.recompose).parameters.keys() & example.options.keys()
+        options = {name: example.options[name] for name in named_options}
         for form, results in (
             ("NumPy", run_numpy(mechanism, example)),
             ("PyTorch", [r.detach().numpy() for r in run_torch(mechanism, example)[0]]),
         ):
             arrays.pop("weights", None)
             weights = results[1] if len(results) == 2 else tuple(results[1:])
-            rebuilt = mechanism.recompose(weights, **arrays)
+            rebuilt = mechanism.recompose(weights, **arrays, **options)
             assert_close(results[0], rebuilt, f"output rebuilt from the {form} weights")
 
 

@@ -268,7 +268,7 @@ def test_replaced_words_norms_and_mask(show):  # noqa: F811
     for stage, rows in (("queries", "dog (5)"), ("context", "the, dog (2), sees, two, dog (5)")):
         view.locator(f"[data-tab={stage}] input").check(force=True)
         assert moved.inner_text() == f"Changed since the first sentence (dotted): {rows}."
-    view.get_by_label("hide later tokens").check()
+    view.get_by_label("causal mask").check()
     view.locator("[data-tab=sum_2] input").check(force=True)
     assert moved.inner_text().endswith("(dotted): dog (5).")
     agree(page, make(tokens=[*TOKENS[:4], "dog"], causal=True))

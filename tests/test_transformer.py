@@ -2,11 +2,13 @@
 
 from functools import partial
 
+import contract
 import jaxtyping
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from test_the_tests import plant
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -160,6 +162,69 @@ def test_feed_forward_is_pytorchs():
     compare(ours, give(all_pairs, theirs), all_pairs, [x], *[lambda f, x: f(x)] * 2)
     arrays = {name: p.detach().numpy() for name, p in ours.named_parameters()}
     close(torch.from_numpy(feed_forward(x.numpy(), **arrays)), theirs(x))
+
+
+LAYER, NETWORK = "core/_layer_norm.py", "core/_feed_forward.py"
+PIECE_FAULTS = {  # (mechanism, edits, the clause that must catch it, the example, what it must say)
+    "statistics over the tokens": (
+        "layer_norm",
+        [
+            (LAYER, "x.mean(axis=-1,", "x.mean(axis=-2,"),
+            (LAYER, "np.square(centred).mean(axis=-1,", "np.square(centred).mean(axis=-2,"),
+        ],
+        contract.worked_by_hand,
+        None,
+        "worked by hand gives something else",
+    ),
+    "the variance of a sample": (
+        "layer_norm",
+        [(LAYER, "np.square(centred).mean(axis=-1, keepdims=True)", "x.var(axis=-1, ddof=1, keepdims=True)")],
+        contract.worked_by_hand,
+        None,
+        "worked by hand gives something else",
+    ),
+    "eps beside the root": (
+        "layer_norm",
+        [(LAYER, "np.sqrt(variance + eps)", "(np.sqrt(variance) + eps)")],
+        contract.matches_numpy,
+        "large eps",
+        "output of PyTorch and NumPy",
+    ),
+    "eps forgotten": (
+        "layer_norm",
+        [(LAYER, "self.bias, self.eps)", "self.bias, 1e-5)")],
+        contract.matches_numpy,
+        "large eps",
+        "output of PyTorch and NumPy",
+    ),
+    "no ReLU in either form": (
+        "feed_forward",
+        [
+            (NETWORK, "np.where(hidden > 0, hidden, 0)", "hidden"),
+            (NETWORK, "torch.relu(x @ self.W_1 + self.b_1)", "(x @ self.W_1 + self.b_1)"),
+        ],
+        contract.worked_by_hand,
+        None,
+        "worked by hand gives something else",
+    ),
+    "a bias forgotten in both forms": (
+        "feed_forward",
+        [(NETWORK, "x, W_1) + b_1", "x, W_1)"), (NETWORK, "x @ self.W_1 + self.b_1", "x @ self.W_1")],
+        contract.liveness,
+        "plain",
+        "b_1 does not change",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", PIECE_FAULTS)
+def test_fault_in_a_piece_is_caught(fault):
+    mechanism, edits, clause, case, reason = PIECE_FAULTS[fault]
+    torch.set_default_dtype(torch.float32)
+    arguments = (case,) if case else ()
+    clause(plant(mechanism), *arguments)
+    with pytest.raises(AssertionError, match=reason):
+        clause(plant(mechanism, *edits), *arguments)
 
 
 # Blocks.

@@ -145,15 +145,17 @@ function render({ model, el }) {
   causal.addEventListener("change", () => set("causal", causal.checked));
   const put = (name) => set("tokens", state.tokens.map((old, i) => (i === state.selected ? name : old)));
 
-  const walk = make("div", "attn-controls", {}, back, next, norms.node, make("label", "", {}, causal, "hide later tokens"));
-  const choose = make("div", "attn-controls", {}, make("label", "", {}, "Follow", token), make("label", "", {}, "Replace by", swap), undo);
+  const follow = make("label", "", {}, "Follow", token);
+  const replace = make("label", "", {}, "Replace by", swap);
+  const hide = make("label", "", {}, causal, "causal mask");
+  const controls = make("div", "attn-controls", {}, follow, replace, back, next, undo, norms.node, hide);
   const text = make("p", "attn-flow-text", { "aria-live": "polite" });
   const sentence = make("p", "attn-flow-sentence", { "aria-live": "polite" });
   const stage = make("div", "attn-flow-stage", { role: "group", tabindex: 0 });
   const moved = make("p", "attn-flow-moved", { "aria-live": "polite" });
   const caption = make("p", "attn-caption");
   const attributes = { "aria-label": "One Transformer block, step by step", "data-lm-suppress-shortcuts": true };
-  const parts = [choose, walk, map, text, sentence, stage, moved, caption];
+  const parts = [controls, map, text, sentence, stage, moved, caption];
   const figure = make("figure", "attn-figure attn-flow", attributes, ...parts);
 
   // The matrices of a stage: one for each name, or for each head.
@@ -290,13 +292,14 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const { selected, causal: hide } = state;
+    const { selected } = state;
     const all = matrices(steps, state.stage);
-    if (!all[focus[0]]?.[1][0].hasOwnProperty(focus[1])) focus = [0, 0];
+    if (!all[focus[0]]) focus = [0, focus[1]];
+    if (focus[1] >= all[focus[0]][1][0].length) focus = [focus[0], 0];
     Object.assign(figure.dataset, { stage: state.stage, selected, order: order.join(" ") });
     tabs[state.stage].radio.checked = true;
     norms.show(state.norm_first ? 1 : 0);
-    causal.checked = hide;
+    causal.checked = state.causal;
     const at = order.indexOf(state.stage);
     back.setAttribute("aria-disabled", at === 0);
     next.setAttribute("aria-disabled", at === order.length - 1);

@@ -54,7 +54,7 @@ function render({ model, el }) {
   const reading = make("span", "attn-reading", { "aria-hidden": true });
   const reset = make("button", "", { type: "button" }, "Reset");
   reset.addEventListener("click", () => first.row < height && first.column < width && set(first));
-  const controls = make("div", "attn-controls", {}, mode.node, make("label", "", {}, "α", slider, reading), reset);
+  const controls = make("div", "attn-controls", {}, mode.node, make("label", "", {}, "sharpness α", slider, reading), reset);
 
   const ghosts = OFFSETS.map(() => make("div", "attn-ghost", { "aria-hidden": true }));
   const grid = make("div", "attn-image", { role: "grid", "aria-label": "Image: arrow keys choose a pixel" });
@@ -160,7 +160,7 @@ function render({ model, el }) {
       node.classList.toggle("attn-same", by < 0.005);
       if (n) apart.textContent = by < 0.005 ? "the same" : `off by ${number(by)}`;
     });
-    const what = head ? `weights of head ${head}` : "attention times kernel, summed; blue above 0, red below";
+    const what = head ? `weights of head ${head}` : "weights times kernel, summed; blue above 0, red below";
     legend.textContent = `Frames: ${what}. Purple: the chosen pixel, the query.`;
     sentence.textContent = say(all);
     caption.textContent = state.caption ?? "";

@@ -25,7 +25,8 @@ function square(names) {
   const row = (...parts) => make("div", "attn-line", { role: "row" }, ...parts);
   const cells = names.map(() => names.map(() => span("cell", "cell")));
   const lines = cells.map((line, i) => row(span("row", "rowheader", word(names[i])), ...line));
-  const head = row(span("row", "cell"), ...names.map((name) => span("over", "columnheader", word(name))));
+  const over = names.map((name) => span("over", "columnheader", word(name)));
+  const head = row(span("row", "cell"), ...over);
   const table = make("div", "", { role: "table" }, head, ...lines);
   const draw = (text, numbers, most, selected) => {
     title.textContent = text;
@@ -39,7 +40,7 @@ function square(names) {
       });
     });
   };
-  return { node: make("div", "attn-half", {}, title, table), cells, draw };
+  return { node: make("div", "attn-half", {}, title, table), cells, over, draw };
 }
 
 function render({ model, el }) {
@@ -161,7 +162,9 @@ function render({ model, el }) {
     rows[selected].groups.forEach((group) => group.parentNode.append(group)); // above the others
     fixed.draw("W, the dense layer’s weights: fixed", W, most, selected);
     if (one_place) moving.draw("What each query receives, and keeps (framed)", all.received, Infinity, selected);
-    else moving.draw("A, attention’s weights: drawn by the input", all.weights[0], 1, selected);
+    else moving.draw("A, attention’s weights: made from the input", all.weights[0], 1, selected);
+    // What is received is numbered; it does not come from one token each.
+    moving.over.forEach((node, j) => node.replaceChildren(one_place ? `no. ${j + 1}` : word(places[j])));
     moving.cells.forEach((line, i) => line.forEach((cell, j) => cell.classList.toggle("attn-kept", one_place && i === j)));
 
     const name = () => word(places[selected]);

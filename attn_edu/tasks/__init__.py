@@ -1,5 +1,6 @@
 """Small tasks, made on the spot, and one short training loop. Nothing is fetched; tqdm draws the progress bar."""
 
+from ._digits import digits as digits
 from ._lookup import three_token_lookup as three_token_lookup
 from ._train import train as train
 from ._which_came_first import which_came_first as which_came_first
