@@ -130,7 +130,7 @@ class Mechanism:
         ``examples(rng, sizes)`` returns a dict of named `Example` objects that together use every option.
     recompose : callable or None
         ``recompose(weights, **inputs, **parameters)`` rebuilds the output from the weights: it states what
-        ``weights[..., i, j]`` multiplies. Required of the kind ``attention``.
+        ``weights[..., i, j]`` multiplies. Options that it names are passed too. Required of the kind ``attention``.
     properties : mapping of str to Claim
         One claim for every predicate in `attn_edu.properties`.
     refuses : mapping of str to tuple

@@ -331,7 +331,7 @@ def test_what_is_read(show):  # noqa: F811
     assert figure.locator(".attn-sum").inner_text() == "score −0.03 + 0.18 = 0.15"
     assert figure.locator(".attn-title").all_inner_texts() == ["pair 1: 57.3° a place", "pair 2: 5.73° a place"]
     assert figure.locator(".attn-part").all_inner_texts() == ["q·k here −0.03", "q·k here 0.18"]
-    assert figure.get_by_role("slider", name="query at m").get_attribute("aria-valuetext") == "3"
+    assert figure.get_by_role("slider", name="query at i").get_attribute("aria-valuetext") == "3"
     slider(page, 1).fill("2")
     assert sentence.inner_text().startswith("Positions 3 and 2: the key stands 1 place before the query, score ")
     assert "After it by as much, " in sentence.inner_text()

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from attn_edu.core import scaled_dot_product
+
 from ._check import Exercise, expect_close, expect_function
 
 
@@ -20,8 +22,33 @@ def _shift(r: int, d: int, base: float) -> np.ndarray:
     return M
 
 
-def _places(start: np.ndarray) -> np.ndarray:
+def _places(start: np.ndarray, attend: Any) -> np.ndarray:
     return np.arange(len(start), dtype=float)
+
+
+class _Attend:
+    """Causal attention that counts how often it is called, in its copies too."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, query: Any, key: Any, value: Any) -> Any:
+        self.calls += 1
+        return scaled_dot_product(query, key, value, causal=True)
+
+    def __deepcopy__(self, _: Any) -> "_Attend":
+        return self
+
+    def __repr__(self) -> str:
+        return "attend"
+
+
+def _judge_places(answer: Any) -> str | None:
+    attend, lengths = _Attend(), (6, 1, 13)
+    fault = expect_function(answer, _places, *((np.eye(length)[0], attend) for length in lengths))
+    if fault is None and attend.calls != len(lengths):
+        return f"In {len(lengths)} calls, your function called attend {attend.calls} times, wanted once in each"
+    return fault
 
 
 def _judge_counts(answer: Any) -> str | None:
@@ -66,10 +93,10 @@ shift = Exercise(
 
 places = Exercise(
     "The place of every token, from one causal attention and a mark on the first token.",
-    lambda answer: expect_function(answer, _places, (np.eye(6)[0],), (np.eye(1)[0],), (np.eye(13)[0],)),
+    _judge_places,
     (
         "With equal scores and a causal mask, token t averages the values 0 to t.",
         "If only the first value is 1 and the others are 0, that average is 1 / (t + 1).",
-        "Queries and keys of zeros have equal scores: `scaled_dot_product(zeros, zeros, start[:, None], causal=True)`.",
+        "Queries and keys of zeros have equal scores: `attend(zeros, zeros, start[:, None])`.",
     ),
 )

@@ -37,7 +37,7 @@ def _norm_2(x: np.ndarray) -> np.ndarray:
 
 
 def _judge_weights(answer: Any) -> str | None:
-    if not isinstance(answer, tuple | list) or len(answer) != 2:
+    if not isinstance(answer, tuple | list | np.ndarray) or len(answer) != 2:
         return f"wanted two numbers in a tuple, got {answer!r}"
     names = ("the count for an encoder's block", "the count for a decoder's block")
     pairs = zip(answer, (12 * 256**2, 16 * 256**2), names, strict=True)
@@ -59,7 +59,9 @@ def _judge_sorter(answer: Any) -> str | None:
         if array.shape != shape:
             due = "(2, d_ff)" if name == "W_1" else shape
             return f"{name} has shape {array.shape}, wanted {due}"
-    tokens = np.array([[3.0, 1.0], [1.0, 3.0], [-2.0, 5.0], [-1.0, -4.0], [-4.0, -1.0], [2.0, 2.0], [0.0, -3.0]])
+    tokens = np.array(
+        [[3.0, 1.0], [1.0, 3.0], [-2.0, 5.0], [-1.0, -4.0], [-4.0, -1.0], [2.0, 2.0], [0.0, -3.0], [-3e6, 2e6]]
+    )
     sorted_ = np.sort(tokens, axis=1)[:, ::-1]
     for token, due in zip(tokens, sorted_, strict=True):
         fault = expect_close(np.maximum(token @ W_1 + b_1, 0) @ W_2 + b_2, due, f"the output for {token.tolist()}")

@@ -1,7 +1,5 @@
 """Exercises of the chapter *Three ways to train it*."""
 
-from typing import Any
-
 import numpy as np
 
 from attn_edu.tasks import END, MASK, PAD, START, tiny_language
@@ -22,7 +20,8 @@ def _hide(ids: np.ndarray, chosen: np.ndarray, draw: np.ndarray, others: np.ndar
 
 def _extend(totals: np.ndarray, log_probs: np.ndarray, b: int) -> tuple[np.ndarray, np.ndarray]:
     best = np.argsort(-(totals[:, None] + log_probs), axis=None)[:b]
-    return np.unravel_index(best, log_probs.shape)
+    row, word = np.unravel_index(best, log_probs.shape)
+    return row, word
 
 
 def _hide_case(count: int) -> tuple[np.ndarray, ...]:

@@ -13,4 +13,5 @@ from ._rotating_pairs import RotatingPairs as RotatingPairs
 from ._scale_dial import ScaleDial as ScaleDial
 from ._sentence_morph import SentenceMorph as SentenceMorph
 from ._soft_lookup import SoftLookup as SoftLookup
+from ._theta_dial import ThetaDial as ThetaDial
 from ._weighted_sum_plane import WeightedSumPlane as WeightedSumPlane

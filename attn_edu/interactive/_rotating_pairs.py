@@ -21,7 +21,7 @@ class RotatingPairs(ChartFigure):
 
     Numbers 2c and 2c + 1 of a vector, counted from 0, are a point in a plane of their own. At position p it is turned
     by p·θ_c, where θ_c = ``base**(-2c / d)``. The reader slides the two positions, one by one or together, and sees
-    what each pair contributes to the score, and the score at every offset n − m.
+    what each pair contributes to the score, and the score at every offset j − i.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class RotatingPairs(ChartFigure):
     positions : int
         How many there are to slide over, 2 to 128, counted from 0.
     query_position, key_position : int
-        m and n, the positions at first.
+        i and j, the positions at first.
     together : bool
         If True, begin with the positions tied, so that both move by the same amount.
     caption : str, optional
@@ -131,19 +131,19 @@ class RotatingPairs(ChartFigure):
 
     @property
     def curve(self) -> np.ndarray:
-        """The score at each offset n − m from 1 − positions to positions − 1."""
+        """The score at each offset j − i from 1 − positions to positions − 1."""
         before = self._turned("query")[:0:-1] @ self.state["key"]
         return np.concatenate([before, self._turned("key") @ self.state["query"]])
 
     def summary(self) -> str:
         """Say in plain text what is to be seen."""
         state = self.state
-        m, n = state["query_position"], state["key_position"]
+        i, j = state["query_position"], state["key_position"]
         pairs = f"{len(self.parts)} pair" + ("" if len(self.parts) == 1 else "s")
         return (
-            f"A query at position {m} and a key at position {n}, turned by rotary positions in {pairs}, "
+            f"A query at position {i} and a key at position {j}, turned by rotary positions in {pairs}, "
             f"base {state['base']:.6g}. Their score is {_number(self.score)}, as for every two positions with "
-            f"offset {n - m}."
+            f"offset {j - i}."
         ).replace("-", "−")
 
     def table(self) -> str:
@@ -151,9 +151,9 @@ class RotatingPairs(ChartFigure):
         degrees = np.degrees(self.angles)
         turned = (degrees * self.state["query_position"], degrees * self.state["key_position"])
         body = "\n".join(
-            f'<tr><th scope="row">pair {c}</th><td>{each:.2f}°</td><td>{by_m:.1f}°</td><td>{by_n:.1f}°</td>'
+            f'<tr><th scope="row">pair {c}</th><td>{each:.2f}°</td><td>{by_i:.1f}°</td><td>{by_j:.1f}°</td>'
             f"<td>{_number(part)}</td></tr>"
-            for c, (each, by_m, by_n, part) in enumerate(zip(degrees, *turned, self.parts, strict=True), start=1)
+            for c, (each, by_i, by_j, part) in enumerate(zip(degrees, *turned, self.parts, strict=True), start=1)
         )
         caption = html.escape(self.state["caption"] or "Each pair turns by its own angle.")
         return f"""\

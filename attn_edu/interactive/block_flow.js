@@ -145,7 +145,7 @@ function render({ model, el }) {
   causal.addEventListener("change", () => set("causal", causal.checked));
   const put = (name) => set("tokens", state.tokens.map((old, i) => (i === state.selected ? name : old)));
 
-  const follow = make("label", "", {}, "Follow", token);
+  const follow = make("label", "", {}, "Row", token);
   const replace = make("label", "", {}, "Replace by", swap);
   const hide = make("label", "", {}, causal, "causal mask");
   const controls = make("div", "attn-controls", {}, follow, replace, back, next, undo, norms.node, hide);

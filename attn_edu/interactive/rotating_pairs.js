@@ -36,8 +36,8 @@ function render({ model, el }) {
   }
 
   const called = (role, symbol) => make("span", `attn-name attn-${role}`, {}, `${role} at `, make("var", "", {}, symbol));
-  const sliderM = slider(called("query", "m"), { min: 0 }, (value) => move("query_position", value));
-  const sliderN = slider(called("key", "n"), { min: 0 }, (value) => move("key_position", value));
+  const sliderM = slider(called("query", "i"), { min: 0 }, (value) => move("query_position", value));
+  const sliderN = slider(called("key", "j"), { min: 0 }, (value) => move("key_position", value));
   const box = make("input", "", { type: "checkbox" });
   box.addEventListener("change", () => set({ together: box.checked }));
   const reset = make("button", "", { type: "button" }, "Reset");
@@ -52,7 +52,7 @@ function render({ model, el }) {
   const plot = chart("attn-plot", path, points);
   plot.node.append(marker);
   const sum = make("p", "attn-sum");
-  const axis = make("p", "attn-axis", { "aria-hidden": true }, "offset n − m");
+  const axis = make("p", "attn-axis", { "aria-hidden": true }, "offset j − i");
   const body = make("div", "attn-body", {}, wheels, make("div", "attn-panel", {}, sum, plot.node, axis));
   const sentence = make("p", "attn-sentence", { "aria-live": "polite" });
   const caption = make("p", "attn-caption");

@@ -1,7 +1,8 @@
 """The two blocks of a Transformer, and what they keep while decoding.
 
-Source: Vaswani et al. (2017), sections 3.1 to 3.3. Other than in the paper there is no dropout, and the projections of
-attention have no biases. The paper normalises after each residual connection; `norm_first` does it before each layer.
+Source: Vaswani et al. (2017), sections 3.1 to 3.3. As in its equations, the projections of attention have no biases;
+unlike there, nothing is dropped in training. The paper normalises after each residual connection; `norm_first` does it
+before each layer.
 """
 
 import math

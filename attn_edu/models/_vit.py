@@ -1,8 +1,7 @@
 """The Vision Transformer: an encoder whose tokens are the patches of an image, and one token to answer with.
 
-Source: Dosovitskiy et al. (2021), equations 1 to 4. Other than in the paper there is no dropout, the feed-forward
-networks have a ReLU instead of a GELU, and the projections of attention have no biases. The head is one linear layer,
-as in the paper's fine-tuning.
+Source: Dosovitskiy et al. (2021), equations 1 to 4. Other than in the paper there is no dropout, and the feed-forward
+networks have a ReLU instead of a GELU. The head is one linear layer, as in the paper's fine-tuning.
 """
 
 import torch

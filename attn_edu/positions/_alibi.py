@@ -3,9 +3,9 @@ r"""Attention with linear biases (ALiBi): every step of distance costs a score a
 .. math:: w_{n,ij} = \operatorname{softmax}_j\!\left(\frac{q_{n,i} \cdot k_{n,j}}{\sqrt{d_k}} - m_n\, |i - j|\right),
           \qquad m_n = 2^{-8n/h}
 
-Source: Press et al. (2022), section 3. The paper's models are causal, so its distance is i − j; the two-sided |i − j|
-is one reading of it for models that look both ways. The slopes m are fixed before training. The paper states them as
-a geometric sequence; its code takes another one where h is no power of two.
+Source: Press et al. (2022), section 3. The paper's models are causal, so its distance is i − j. For models that look
+both ways its first author starts from the two-sided |i − j| (issue 5 of the paper's repository). The slopes m are fixed
+before training. The paper states them as a geometric sequence; its code takes another one where h is no power of two.
 """
 
 import math

@@ -4,7 +4,7 @@ r"""Relative positions: a learned vector for every offset, beside the key and be
           y_i = \sum_j w_{ij}\, (v_j + a^V_{r}), \qquad r = \operatorname{clip}(j - i,\, -k,\, k)
 
 Source: Shaw et al. (2018), equations 3 and 4, and the clipping of their section 3.2. The table's first row belongs to
-offset −k. The same table serves all heads here; the paper's models learn one for each layer and head.
+offset −k. The same tables serve all heads here; the paper's base model learns its own for each layer and head.
 """
 
 import math

@@ -93,7 +93,7 @@ def axial_attention(
         context, weights = scaled_dot_product(q, k, v)
         outputs.append(np.moveaxis(rearrange(context, "... h i d -> ... i (h d)") @ W_O[n], -2, axis))
         maps.append(weights)
-    return sum(outputs[1:]) if summed else outputs[-1], tuple(maps)
+    return np.sum(outputs[1:], axis=0) if summed else outputs[-1], tuple(maps)
 
 
 def check_along(along: Any) -> None:
@@ -175,43 +175,42 @@ class AxialAttention(nn.Module):
         W_Q, W_K, W_V, W_O = self.W_Q, self.W_K, self.W_V, self.W_O
         check_axes(Tensor, self.heads, self.along, self.summed, x=x, W_Q=W_Q, W_K=W_K, W_V=W_V, W_O=W_O)
         output, maps = x, []
-        for n, matrices in enumerate(zip(self.along, W_Q.unbind(), W_K.unbind(), W_V.unbind(), W_O.unbind())):
-            made, weights = self.one_axis(x if self.summed else output, *matrices, need_weights)
+        layers = zip(self.along, *(W.unbind() for W in (W_Q, W_K, W_V, W_O)), strict=True)
+        for n, (axis, *matrices) in enumerate(layers):
+            made, weights = self.one_axis(x if self.summed else output, axis, need_weights, *matrices)
             output = output + made if self.summed and n else made
-            maps.append(weights)
+            maps += [] if weights is None else [weights]
         return output, tuple(maps) if need_weights else None
 
     def one_axis(
-        self, x: Tensor, axis: int, W_Q: Tensor, W_K: Tensor, W_V: Tensor, W_O: Tensor, need_weights: bool
+        self, x: Tensor, axis: int, need_weights: bool, W_Q: Tensor, W_K: Tensor, W_V: Tensor, W_O: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """Attend along one axis; return what comes of it, and the weights or None."""
         before, length, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 : -1]
-        batch, many = math.prod(before), math.prod(after) * self.heads
-        q, k, v = (  # (batch, many, length, d/h)
-            (x @ W).reshape(batch, length, many, W.shape[1] // self.heads).transpose(1, 2) for W in (W_Q, W_K, W_V)
-        )
+        shape = (math.prod(before), length, math.prod(after) * self.heads, x.shape[-1] // self.heads)
+        q, k, v = ((x @ W).reshape(shape).transpose(1, 2) for W in (W_Q, W_K, W_V))
         context, weights = self.attend(q, k, v, None, need_weights)
-        made = context.transpose(1, 2).reshape(*x.shape[:-1], W_O.shape[0]) @ W_O
-        return made, weights.reshape(*before, *after, self.heads, length, length) if need_weights else None
+        if weights is not None:
+            weights = weights.reshape(*before, *after, self.heads, length, length)
+        return context.transpose(1, 2).reshape(x.shape) @ W_O, weights
 
 
 def examples(rng: np.random.Generator, sizes: Sizes) -> dict[str, Example]:
     """Draw a sequence, images whose axes are stacked and summed, and an array of three axes."""
     width = sizes.h * sizes.d
-    widths, heads = {"d_model": width}, {"heads": sizes.h}
-    uses = {
-        "one axis": ((sizes.L,), {"along": (-2,)}),
-        "stacked": ((sizes.S, sizes.L), {"along": (-2, -3)}),
-        "summed": ((sizes.S, sizes.L), {"along": (-3, -2), "summed": True}),
-        "three axes": ((2, sizes.L, sizes.S), {"along": (-3, -4, -2)}),
-    }
-    made = {}
-    for name, (axes, options) in uses.items():
+
+    def draw(axes: tuple[int, ...], along: tuple[int, ...], **options: bool) -> Example:
         x = rng.normal(size=(*sizes.batch, *axes, width))
-        shape = (len(options["along"]), width, width)
+        shape = (len(along), width, width)
         parameters = {W: rng.normal(size=shape) / math.sqrt(width) for W in ("W_Q", "W_K", "W_V", "W_O")}
-        made[name] = Example({"x": x}, parameters, {**heads, **options}, widths)
-    return made
+        return Example({"x": x}, parameters, {"heads": sizes.h, "along": along, **options}, {"d_model": width})
+
+    return {
+        "one axis": draw((sizes.L,), (-2,)),
+        "stacked": draw((sizes.S, sizes.L), (-2, -3)),
+        "summed": draw((sizes.S, sizes.L), (-3, -2), summed=True),
+        "three axes": draw((2, sizes.L, sizes.S), (-3, -4, -2)),
+    }
 
 
 def recompose(
@@ -228,9 +227,9 @@ def recompose(
     for axis, maps, wide_V, wide_O in zip(along, [weights] if len(along) == 1 else weights, W_V, W_O, strict=True):
         lines = np.moveaxis(x if summed else made[-1], axis, -2)
         parts = zip(np.split(wide_V, maps.shape[-3], axis=1), np.split(wide_O, maps.shape[-3]), strict=True)
-        out = sum(maps[..., n, :, :] @ (lines @ w_v) @ w_o for n, (w_v, w_o) in enumerate(parts))
-        made.append(np.moveaxis(out, -2, axis))
-    return sum(made[1:]) if summed else made[-1]
+        out = [maps[..., n, :, :] @ (lines @ w_v) @ w_o for n, (w_v, w_o) in enumerate(parts)]
+        made.append(np.moveaxis(np.sum(out, axis=0), -2, axis))
+    return np.sum(made[1:], axis=0) if summed else made[-1]
 
 
 MECHANISM = Mechanism(
