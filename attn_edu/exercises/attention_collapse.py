@@ -82,7 +82,7 @@ strangers = Exercise(
     "Two 3 × 3 matrices of weights, not striped, with column cosines of 1 and no row's favourite key in common.",
     _judge_strangers,
     (
-        "A cosine of 1 means that column t of B is a positive multiple of column t of A. So B is A with scaled columns.",
+        "A cosine of 1 means that column t of B is a positive multiple of column t of A. B is A with scaled columns.",
         "The rows of B must sum to 1 again: with factors c, that is A c = (1, 1, 1). One solution is c = (1, 1, 1).",
         "For another one A must not be invertible: make its third row the mean of the first two, which differ. "
         "Then c can be (1, 1, 1) plus any multiple of a vector that A takes to 0.",

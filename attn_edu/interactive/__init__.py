@@ -1,11 +1,13 @@
 """Figures that a reader can play with, in a page without a kernel or in a live notebook."""
 
 from ._attention_explorer import AttentionExplorer as AttentionExplorer
+from ._axial_reach import AxialReach as AxialReach
 from ._block_flow import BlockFlow as BlockFlow
 from ._convolution_as_attention import ConvolutionAsAttention as ConvolutionAsAttention
 from ._dense_as_attention import DenseAsAttention as DenseAsAttention
 from ._figure import Figure as Figure
 from ._head_steps import HeadSteps as HeadSteps
+from ._memory_blocks import MemoryBlocks as MemoryBlocks
 from ._movies_and_users import MoviesAndUsers as MoviesAndUsers
 from ._patch_lens import PatchLens as PatchLens
 from ._position_similarity import PositionSimilarity as PositionSimilarity

@@ -62,7 +62,7 @@ class ThetaDial(Figure):
 
     Centred they are (½, ½), (−½, −½) and the same again, since −1 has turned the second layer's:
 
-    >>> dial.centred
+    >>> round(dial.centred, 9)
     1.0
     """
 
@@ -142,9 +142,9 @@ class ThetaDial(Figure):
         names = {"none": "without a norm", "layer": "then a layer norm", "batch": "then a batch norm"}
         return (
             f"Attention maps of {state['layers'][0]} and {state['layers'][1]}, {maps.shape[1]} heads each, "
-            f"Θ {100 * state['mixing']:.0f}% of the way, {names[state['norm']]}. Similarity {_signed(self.similarity)}, "
-            f"centred {_signed(self.centred)}. Rows sum to {_span(self.row_sums)}; "
-            f"{100 * (maps < 0).mean():.0f}% of the entries are negative."
+            f"Θ {100 * state['mixing']:.0f}% of the way, {names[state['norm']]}. "
+            f"Similarity {_signed(self.similarity)}, centred {_signed(self.centred)}. "
+            f"Rows sum to {_span(self.row_sums)}; {100 * (maps < 0).mean():.0f}% of the entries are negative."
         )
 
     def table(self) -> str:

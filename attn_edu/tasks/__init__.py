@@ -3,6 +3,7 @@
 from ._digits import digits as digits
 from ._lookup import three_token_lookup as three_token_lookup
 from ._train import train as train
+from ._two_rooks import two_rooks as two_rooks
 from ._which_came_first import which_came_first as which_came_first
 from ._language import (
     END as END,

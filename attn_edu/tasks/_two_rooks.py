@@ -1,7 +1,5 @@
 """Which rooks attack each square: a task on generated boards for which every square needs its row and its column."""
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Int
 
@@ -42,16 +40,16 @@ def two_rooks(
 
     Examples
     --------
-    This board has a white rook in its first column and a black one in its second. The empty square beside the white
-    one has black above or below it, and the answer 1; the other has the answer 2:
+    A white rook stands below a square that has a black one beside it: the answer there is 2. The other empty square has
+    white beside it and black above, so 1:
 
-    >>> boards, answer = two_rooks(np.random.default_rng(1), 1, 2)
+    >>> boards, answer = two_rooks(np.random.default_rng(5), 1, 2)
     >>> boards[0]
-    array([[1, 0],
-           [0, 2]])
+    array([[0, 2],
+           [1, 0]])
     >>> answer[0]
-    array([[0, 1],
-           [2, 3]])
+    array([[2, 3],
+           [0, 1]])
     """
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng: wanted a numpy.random.Generator, got {type(rng).__name__}")

@@ -176,23 +176,24 @@ class AxialAttention(nn.Module):
         check_axes(Tensor, self.heads, self.along, self.summed, x=x, W_Q=W_Q, W_K=W_K, W_V=W_V, W_O=W_O)
         output, maps = x, []
         layers = zip(self.along, *(W.unbind() for W in (W_Q, W_K, W_V, W_O)), strict=True)
-        for n, (axis, *matrices) in enumerate(layers):
-            made, weights = self.one_axis(x if self.summed else output, axis, need_weights, *matrices)
-            output = output + made if self.summed and n else made
+        for n, (axis, W_q, W_k, W_v, W_o) in enumerate(layers):
+            read = x if self.summed else output
+            context, weights = self.attend_along(axis, read @ W_q, read @ W_k, read @ W_v, need_weights)
+            output = output + context @ W_o if self.summed and n else context @ W_o
             maps += [] if weights is None else [weights]
         return output, tuple(maps) if need_weights else None
 
-    def one_axis(
-        self, x: Tensor, axis: int, need_weights: bool, W_Q: Tensor, W_K: Tensor, W_V: Tensor, W_O: Tensor
+    def attend_along(
+        self, axis: int, query: Tensor, key: Tensor, value: Tensor, need_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Attend along one axis; return what comes of it, and the weights or None."""
-        before, length, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 : -1]
-        shape = (math.prod(before), length, math.prod(after) * self.heads, x.shape[-1] // self.heads)
-        q, k, v = ((x @ W).reshape(shape).transpose(1, 2) for W in (W_Q, W_K, W_V))
+        """Attend along one axis of what is projected already; return the joined heads, and the weights or None."""
+        before, length, after = query.shape[:axis], query.shape[axis], query.shape[axis + 1 : -1]
+        shape = (math.prod(before), length, math.prod(after) * self.heads, query.shape[-1] // self.heads)
+        q, k, v = (x.reshape(shape).transpose(1, 2) for x in (query, key, value))
         context, weights = self.attend(q, k, v, None, need_weights)
         if weights is not None:
             weights = weights.reshape(*before, *after, self.heads, length, length)
-        return context.transpose(1, 2).reshape(x.shape) @ W_O, weights
+        return context.transpose(1, 2).reshape(query.shape), weights
 
 
 def examples(rng: np.random.Generator, sizes: Sizes) -> dict[str, Example]:
