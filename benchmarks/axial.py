@@ -97,8 +97,10 @@ def cores(side: int) -> dict[str, Callable[[], None]]:
     cotangent = torch.randn(1, side, side, WIDTH)
 
     def attend() -> Tensor:
-        made = [ours.attend_along(axis, *qkv, False)[0] for axis, qkv in zip(ALONG, parts, strict=True)]
-        return made[0] + made[1]
+        columns, rows = (
+            ours.attend_along(axis, q, k, v, False)[0] for axis, (q, k, v) in zip(ALONG, parts, strict=True)
+        )
+        return columns + rows
 
     steps = {"ours, core": lambda: attend().backward(cotangent)}
     theirs = package(ours)

@@ -5,6 +5,9 @@ import os
 import jaxtyping
 import pytest
 
+# One thread for each notebook that a test runs: workers would otherwise fight over the cores, ten times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 jaxtyping.install_import_hook("attn_edu", "beartype.beartype")
 
 pytest_plugins = ["browser", "building"]

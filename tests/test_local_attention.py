@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from test_explorer import unhooked  # noqa: F401
 from watching import Largest
 
 from attn_edu.core import scaled_dot_product
@@ -154,7 +155,6 @@ def test_whole_rows_keep_reading_order():
 
 @pytest.mark.parametrize("options", [{"block": 3, "memory": 2}, {"block": 1, "memory": 4}])
 def test_line_is_causal(options):
-    key, value, query = (rng_x for rng_x in draw(11))
     example = Example(dict(zip(("query", "key", "value"), draw(11), strict=True)), options={**options, "causal": True})
     holds = PROPERTIES["causal_when_asked"]
     assert holds(lambda e: local_attention_1d(**e.inputs, **e.options), example, np.random.default_rng(1)) is True
@@ -244,32 +244,45 @@ def test_any_image(height, width, causal):
 # Cost.
 
 
+class Stored(Largest):
+    """Keep the size of the largest memory behind a tensor: an expanded view is larger than what it shows."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple) else (result,):
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.untyped_storage().nbytes() // tensor.element_size())
+        return result
+
+
 def test_nothing_square_and_memory_linear():
-    """Without weights, the largest tensor holds the memory blocks, and doubles with the image."""
-    sizes = []
-    for side in (32, 64):
-        x = torch.randn(1, 4, side, side, 8, requires_grad=True)
-        with Largest() as watch:
-            LocalAttention2d((8, 8), (4, 4))(x, x, x, need_weights=False)[0].sum().backward()
-        sizes.append(watch.elements)
-        # each of the blocks brings (8 + 4)(8 + 8) keys of width 8, in four heads
-        assert watch.elements <= 4 * (side // 8) ** 2 * (12 * 16) * 8 * 1.1 < side**4
-    assert sizes[1] == 4 * sizes[0]
-    line = []
+    """Without weights nothing grows faster than the image, and the scores of all heads are never held."""
+    for batch in (1, 3):
+        largest = []
+        for side in (32, 64):
+            x = torch.randn(batch, 4, side, side, 8, requires_grad=True)
+            with Stored() as watch:
+                LocalAttention2d((8, 8), (4, 4))(x, x, x, need_weights=False)[0].sum().backward()
+            largest.append(watch.elements)
+            keys = (side // 8) ** 2 * (8 + 4) * (8 + 8)  # of all memory blocks
+            mask = 64 * keys  # one for all batch elements and heads
+            assert watch.elements <= max(mask, batch * 4 * keys * 8) < batch * 4 * mask
+        assert largest[1] == 4 * largest[0] < 64**4 / 8
+    largest = []
     for length in (2048, 4096):
-        x = torch.randn(1, 4, length, 8, requires_grad=True)
-        with Largest() as watch:
+        x = torch.randn(3, 4, length, 8, requires_grad=True)
+        with Stored() as watch:
             LocalAttention1d(64, 64)(x, x, x, need_weights=False)[0].sum().backward()
-        line.append(watch.elements)
-        assert watch.elements < length**2 / 8
-    assert line[1] <= 2.1 * line[0]
+        largest.append(watch.elements)
+        assert watch.elements <= 3 * 4 * 2 * length * 8
+    assert largest[1] <= 2.1 * largest[0] < 4096**2 / 8
 
 
 def test_memory_larger_than_the_image_costs_no_more():
     x = torch.randn(1, 1, 40, 8)
     sizes = []
     for memory in (39, 10_000):
-        with Largest() as watch:
+        with Stored() as watch:
             LocalAttention1d(1, memory)(x, x, x, need_weights=False)
         sizes.append(watch.elements)
     assert sizes[0] == sizes[1]
@@ -288,6 +301,6 @@ def test_memory_larger_than_the_image_costs_no_more():
         (lambda: memory_2d(3, 3, block=(1, 1), memory=(0, -1)), "memory: wanted an integer of at least 0, got -1"),
     ],
 )
-def test_refuses(call, message):
+def test_refuses(unhooked, call, message):  # noqa: F811
     with pytest.raises((TypeError, ValueError), match=message):
         call()

@@ -30,6 +30,15 @@ def _hide_case(count: int) -> tuple[np.ndarray, ...]:
     return ids, chosen, _rng.random(ids.shape), _rng.integers(MASK + 1, 33, ids.shape)
 
 
+# On the edges: 0.8 is no longer a mask, 0.9 no longer another word.
+_EDGES = (
+    np.array([[START, 7, 8, 9, END]]),
+    np.full((1, 5), True),
+    np.array([[0.5, 0.8, 0.9, 0, 1]]),
+    np.full((1, 5), 6),
+)
+
+
 def _extend_case(b: int, words: int, keep: int) -> tuple[np.ndarray, np.ndarray, int]:
     chances = _rng.dirichlet(np.ones(words), size=b)
     return np.log(np.sort(_rng.random(b))[::-1]), np.log(chances), keep
@@ -60,11 +69,11 @@ cache = Exercise(
 )
 
 hide = Exercise(
-    "BERT's masking: of the chosen words 80% become MASK, 10% another word, 10% stay.",
-    lambda answer: expect_function(answer, _hide, _hide_case(3), _hide_case(20)),
+    "BERT's masking: of the chosen words 80% become MASK, 10% a random word, 10% stay.",
+    lambda answer: expect_function(answer, _hide, _hide_case(3), _hide_case(20), _EDGES),
     (
         "Words that were not chosen stay, whatever was drawn for them.",
-        "Where a word was chosen: MASK if draw < 0.8, else the other word if draw < 0.9, else the word itself.",
+        "Where a word was chosen: MASK if draw < 0.8, else the word of others if draw < 0.9, else the word itself.",
         "`np.where(condition, this, that)` can stand inside another `np.where`.",
     ),
 )
@@ -78,6 +87,7 @@ extend = Exercise(
         _extend_case(3, 7, 3),
         _extend_case(2, 5, 4),
         _extend_case(4, 3, 1),
+        _extend_case(40, 33, 600),  # so many that a partition is not sorted by chance
     ),
     (
         "The total of a longer prefix is its row's total plus the word's log-probability: a (b, V) array.",

@@ -112,7 +112,7 @@ function render({ model, el }) {
         node.setAttribute("aria-label", `${place(j)}: weight ${number(row[j])}, rollout ${number(rollout[token][j])}`);
       });
     });
-    panels[0].title.textContent = `Layer ${layer}, ${head ? `head ${head}` : "mean of all heads"}`;
+    panels[0].title.textContent = `Layer ${layer}, ${head ? `head ${head}` : "mean of heads"}`;
     panels[1].title.textContent = layer > 1 ? `Rollout, layers 1 to ${layer}` : "Rollout, layer 1";
     const list = rollout[token].map((x, j) => `${place(j)} ${number(x)}`).join("; ");
     panels[1].grid.setAttribute("aria-label", `Rollout of ${token ? `the patch at ${place(token)}` : "the class token"}: ${list}`);

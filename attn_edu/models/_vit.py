@@ -1,7 +1,8 @@
 """The Vision Transformer: an encoder whose tokens are the patches of an image, and one token to answer with.
 
-Source: Dosovitskiy et al. (2021), equations 1 to 4. Other than in the paper there is no dropout, and the feed-forward
-networks have a ReLU instead of a GELU. The head is one linear layer, as in the paper's fine-tuning.
+Source: Dosovitskiy et al. (2021), equations 1 to 4. Unlike in the paper there is no dropout, the patch embedding has a
+bias, and the feed-forward networks have a ReLU instead of a GELU. The head is one linear layer, as in the paper's
+fine-tuning; in its pre-training the head has a hidden layer.
 """
 
 import torch

@@ -58,12 +58,12 @@ def tiny_language(
     """Draw sentences of a toy English, and translate them into Sovic, a language made up for this book.
 
     A sentence is a subject, a verb and an object: 5 to 9 words. A noun comes with *the*, *a* or *two* and perhaps an
-    adjective; the subject may have a phrase with a preposition instead. The verb agrees with the subject, whatever
-    noun stands between them. Sovic puts that phrase before the subject, prepositions after their noun, the verb last,
-    and in each group the noun first, then the adjective, then the article; both agree with the noun in number (-n)
-    and in one of two genders (-o, -a).
+    adjective; the subject may have a phrase with a preposition instead. There is no *an*. The verb agrees with the
+    subject, whatever noun stands between them. Sovic puts that phrase before the subject, prepositions after their
+    noun, the verb last, and in each group the noun first, then the adjective, then the article; both agree with the
+    noun in number (-n) and in one of two genders (-o, -a).
 
-    A fixed rule holds one sentence in eleven out: number times place, summed over its English words, is divisible by
+    A fixed rule holds one sentence in eleven out: number times place, summed over its English row, is divisible by
     eleven. So no sentence for training is among those held out, whatever the generators. The rule has nothing to do
     with the grammar; in each part sentences repeat as often as the grammar makes them.
 

@@ -16,9 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from attn_edu import np_ops
+from attn_edu import np_ops, torch_ops
 from attn_edu.checks import check_arrays, check_flag, check_width
-from attn_edu.core import ScaledDotProduct
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims, draw_query_key_value
 
 PATTERN = "query: * L d_k, key: * L d_k, value: * L d_v"
@@ -130,6 +129,19 @@ def check_options(block: Any, memory: Any, causal: Any) -> None:
     check_flag("causal", causal)
 
 
+def attend_in_blocks(
+    query: Tensor, key: Tensor, value: Tensor, allowed: Tensor, need_weights: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Attend in all blocks at once; both modules do. One mask (block, query, key) serves every batch element."""
+    scale = 1 / math.sqrt(query.shape[-1])
+    if not need_weights:
+        # As numbers, since PyTorch copies a mask of booleans for every batch element.
+        bias = torch.zeros_like(allowed, dtype=query.dtype).masked_fill(~allowed, float("-inf"))
+        return torch_ops.fused_attention(query, key, value, None, False, scale, bias=bias[None]), None
+    weights = torch_ops.masked_softmax((query * scale) @ key.mT, allowed)
+    return weights @ value, weights
+
+
 def spread(weights: Tensor, places: Tensor, count: int) -> Tensor:
     """Lay weights on the keys of memory blocks out over all keys; a place of `count` is none, and falls away."""
     wide = weights.new_zeros(*weights.shape[:-1], count + 1)
@@ -165,7 +177,6 @@ class LocalAttention1d(nn.Module):
         super().__init__()
         check_options(block, memory, causal)
         self.block, self.memory, self.causal = block, memory, causal
-        self.attend = ScaledDotProduct()
 
     def forward(
         self,
@@ -176,18 +187,21 @@ class LocalAttention1d(nn.Module):
     ) -> tuple[Float[Tensor, "*batch L d_v"], Float[Tensor, "*batch L L"] | None]:
         """Return the output (..., L, d_v), and the weights (..., L, L) if `need_weights`, else None."""
         check_arrays(Tensor, PATTERN, query=query, key=key, value=value)
-        length, block = query.shape[-2], self.block
+        batch, length, block = query.shape[:-2], query.shape[-2], self.block
+        q, k, v = (x.reshape(math.prod(batch), length, x.shape[-1]) for x in (query, key, value))
         count = max(1, math.ceil(length / block))
         before, after = min(self.memory, (count - 1) * block), count * block - length
-        q = F.pad(query, (0, 0, 0, after)).unflatten(-2, (count, block))  # ..., block, place, d_k
-        k, v = (F.pad(x, (0, 0, before, after)).unfold(-2, before + block, block).mT for x in (key, value))
+        q = F.pad(q, (0, 0, 0, after)).unflatten(1, (count, block))  # batch, block, place in it, d_k
+        k, v = (F.pad(x, (0, 0, before, after)).unfold(1, before + block, block).mT for x in (k, v))
         i = torch.arange(count * block, device=query.device).reshape(count, block, 1)
         j = i[:, :1] - before + torch.arange(before + block, device=query.device)  # block, 1, place in its memory
         inside = (j >= 0) & (j < length)
-        context, weights = self.attend(q, k, v, inside & (j <= i) if self.causal else inside, need_weights)
+        allowed = inside & (j <= i) if self.causal else inside
+        context, weights = attend_in_blocks(q, k, v, allowed, need_weights)
         if weights is not None:
-            weights = spread(weights, j.where(inside, length), length).flatten(-3, -2)[..., :length, :]
-        return context.flatten(-3, -2)[..., :length, :], weights
+            weights = spread(weights, j.where(inside, length), length).flatten(1, 2)[:, :length]
+            weights = weights.reshape(*batch, length, length)
+        return context.flatten(1, 2)[:, :length].reshape(*batch, length, value.shape[-1]), weights
 
 
 def examples(rng: np.random.Generator, sizes: Sizes) -> dict[str, Example]:

@@ -20,10 +20,9 @@ from torch import Tensor, nn
 
 from attn_edu import np_ops
 from attn_edu.checks import check_arrays, check_flag, check_width
-from attn_edu.core import ScaledDotProduct
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims
 
-from ._local_attention_1d import spread
+from ._local_attention_1d import attend_in_blocks, spread
 
 PATTERN = "query: * H W d_k, key: * H W d_k, value: * H W d_v"
 
@@ -216,7 +215,6 @@ class LocalAttention2d(nn.Module):
         super().__init__()
         check_options(block, memory, causal)
         self.block, self.memory, self.causal = block, memory, causal
-        self.attend = ScaledDotProduct()
 
     def forward(
         self,
@@ -227,29 +225,30 @@ class LocalAttention2d(nn.Module):
     ) -> tuple[Float[Tensor, "*batch H W d_v"], Float[Tensor, "*batch HW HW"] | None]:
         """Return the output (..., H, W, d_v), and the weights (..., H·W, H·W) if `need_weights`, else None."""
         check_arrays(Tensor, PATTERN, query=query, key=key, value=value)
-        (height, width), (h_q, w_q) = query.shape[-3:-1], self.block
+        batch, (height, width), (h_q, w_q) = query.shape[:-3], query.shape[-3:-1], self.block
+        q, k, v = (x.reshape(math.prod(batch), height, width, x.shape[-1]) for x in (query, key, value))
         down, across = max(1, math.ceil(height / h_q)), max(1, math.ceil(width / w_q))
         h_m, w_m = min(self.memory[0], (down - 1) * h_q), min(self.memory[1], (across - 1) * w_q)
         below, beside = down * h_q - height, across * w_q - width
+        sizes = {"down": down, "across": across, "r": h_q, "c": w_q}
 
         def memories(x: Tensor) -> Tensor:  # a copy of the memory block for each query block
             x = F.pad(x, (0, 0, w_m, beside + w_m, h_m, below))
-            x = x.unfold(-3, h_m + h_q, h_q).unfold(-3, w_q + 2 * w_m, w_q)
-            return rearrange(x, "... down across d r c -> ... (down across) (r c) d")
-
-        sizes = {"down": down, "across": across, "r": h_q, "c": w_q}
-        q = F.pad(query, (0, 0, 0, beside, 0, below))
-        q = rearrange(q, "... (down r) (across c) d -> ... (down across) (r c) d", **sizes)
-        places, allowed = self.sees((height, width), (down, across), (h_m, w_m), query.device)
-        context, weights = self.attend(q, memories(key), memories(value), allowed, need_weights)
+            x = x.unfold(1, h_m + h_q, h_q).unfold(2, w_q + 2 * w_m, w_q)
+            return rearrange(x, "b down across d r c -> b (down across) (r c) d")
 
         def whole(x: Tensor) -> Tensor:  # the query blocks, put together again
-            x = rearrange(x, "... (down across) (r c) d -> ... (down r) (across c) d", **sizes)
-            return x[..., :height, :width, :]
+            x = rearrange(x, "b (down across) (r c) d -> b (down r) (across c) d", **sizes)
+            return x[:, :height, :width]
 
+        q = F.pad(q, (0, 0, 0, beside, 0, below))
+        q = rearrange(q, "b (down r) (across c) d -> b (down across) (r c) d", **sizes)
+        places, allowed = self.sees((height, width), (down, across), (h_m, w_m), query.device)
+        context, weights = attend_in_blocks(q, memories(k), memories(v), allowed, need_weights)
         if weights is not None:
-            weights = whole(spread(weights, places, height * width)).flatten(-3, -2)
-        return whole(context), weights
+            count = height * width
+            weights = whole(spread(weights, places, count)).reshape(*batch, count, count)
+        return whole(context).reshape(value.shape), weights
 
     def sees(
         self, size: tuple[int, int], blocks: tuple[int, int], memory: tuple[int, int], device: torch.device
@@ -295,7 +294,7 @@ MECHANISM = Mechanism(
     citation="parmar2018image",
     equation=r"\begin{gathered} \operatorname{softmax}_{n \in M_p,\, t(n) \le t(p)}\!"
     r"\left(\frac{q_p \cdot k_n}{\sqrt{d_k}}\right) \\ "
-    r"M_p: \text{ its block, } h_m \text{ rows above, } w_m \text{ columns beside} \end{gathered}",
+    r"M_p: \text{ its block and} \\ h_m \text{ rows above, } w_m \text{ columns beside} \end{gathered}",
     cost=r"O(H W (h_q + h_m)(w_q + 2 w_m)(d_k + d_v))",
     kind="attention",
     reference=local_attention_2d,
