@@ -48,7 +48,7 @@ def candidate(name: str, length: int, check: bool = True) -> Callable[[], None]:
         elif name.startswith("ours"):
             output = layer(*inputs, need_weights=False)[0]
         else:
-            output = F.scaled_dot_product_attention(*inputs)
+            output = F.scaled_dot_product_attention(inputs[0], inputs[1], inputs[2])
         output.sum().backward()
 
     if check and name.startswith("plain"):  # equal work, or no comparison
@@ -63,7 +63,7 @@ def peak(name: str, length: int) -> float:
 
 
 def high_water() -> int:
-    """Return this process's peak memory in KB. (getrusage would count the parent's.)"""
+    """Return this process's peak memory in KB; getrusage would count the parent's."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1])
 

@@ -59,7 +59,7 @@ cross = Exercise(
     lambda answer: expect_function(answer, _cross, (2, 3), (3, 2), (4, 4), (1, 5)),
     (
         "Token i stands in row i // width and column i % width.",
-        "`row[:, None] == row` compares every two tokens at once. Do the same with the columns, and join both with `|`.",
+        "`row[:, None] == row` compares every two tokens at once. Do so with the columns, and join both with `|`.",
     ),
 )
 
@@ -69,6 +69,6 @@ ways = Exercise(
     (
         "Let M say how many moves lead from pixel j to pixel i: 1 for the same row, plus 1 for the same column.",
         "Ways of n moves are the entries of M to the power n. `np.linalg.matrix_power` takes it; keep integers.",
-        "Pick an entry for two pixels that share no line, such as the first and the last. An image of one row has none.",
+        "Pick an entry for two pixels that share no line, such as first and last. An image of one row has none.",
     ),
 )
