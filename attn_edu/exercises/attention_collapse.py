@@ -61,7 +61,7 @@ counts = Exercise(
     "A row's sum for 17 keys and β = 0.1; what re-attention learns with 12 heads; the multiplications of its mixing.",
     _judge_counts,
     (
-        "The batch norm subtracts the mean, so before β is added a row sums to 0.",
+        "In training the norm subtracts the mean, so a row sums to 0 before β is added, once to each entry.",
         "Θ has 12 × 12 numbers, and gain and bias have one for each head.",
         "Each of the 12 · 197 · 197 new entries is a sum of 12 products.",
     ),
@@ -85,7 +85,7 @@ strangers = Exercise(
         "A cosine of 1 means that column t of B is a positive multiple of column t of A. B is A with scaled columns.",
         "The rows of B must sum to 1 again: with factors c, that is A c = (1, 1, 1). One solution is c = (1, 1, 1).",
         "For another one A must not be invertible: make its third row the mean of the first two, which differ. "
-        "Then c can be (1, 1, 1) plus any multiple of a vector that A takes to 0.",
+        "Then c can be (1, 1, 1) plus a multiple of a vector that A takes to 0, as long as every factor stays above 0.",
     ),
 )
 
