@@ -63,7 +63,7 @@ class ConvolutionAsAttention(Figure):
 
     With α = 40, the softmax has all but its last digits on the nearest pixel inside:
 
-    >>> figure = ConvolutionAsAttention([[1, 2], [3, 4]], np.ones((3, 3)), mask=False, alpha=40)
+    >>> figure = ConvolutionAsAttention([[1, 2], [3, 4]], np.ones((3, 3)), mask=False, alpha=40.0)
     >>> round(float(figure.output[0, 0]), 6)
     18.0
     """

@@ -56,7 +56,7 @@ class ThetaDial(Figure):
     and (0, 0), (1, 1) have no direction in common, and half of them none at all. Turned to its negative, Θ = −1, the
     second layer's rows sum to −1:
 
-    >>> dial = ThetaDial([[[[1, 0], [1, 0]]], [[[0, 1], [0, 1]]]], [[[1]], [[-1]]], mixing=1)
+    >>> dial = ThetaDial([[[[1, 0], [1, 0]]], [[[0, 1], [0, 1]]]], [[[1]], [[-1]]], mixing=1.0)
     >>> dial.similarity, dial.row_sums.tolist()
     (0.0, [[[1.0, 1.0]], [[-1.0, -1.0]]])
 
