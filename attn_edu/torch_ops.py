@@ -122,8 +122,8 @@ def fused_attention(
     alone = causal and attn_mask is None and bias is None  # the kernel takes causal order or a mask, not both
     batch, shape = query.shape[:-2], (*query.shape[:-1], key.shape[-2])
     mask = may_attend(attn_mask, causal and not alone, shape, query.device)
-    if bias is not None:
-        mask = bias if mask is None else torch.where(mask, bias, float("-inf"))
+    if mask is not None:  # as numbers: PyTorch would write a mask of booleans out for every batch element
+        bias = torch.where(mask, query.new_zeros(()) if bias is None else bias, float("-inf"))
     # With other than four axes, and on a CPU with values of another width than the keys, PyTorch takes its explicit
     # path, which stores the square. So make it four, and widen the narrower with zeros, which change no sum.
     width, d_v = max(key.shape[-1], value.shape[-1]), value.shape[-1]
@@ -134,7 +134,9 @@ def fused_attention(
         return wide.reshape(outer, inner, x.shape[-2], width)
 
     query, key, value = widened(query), widened(key), widened(value)
-    if mask is not None and mask.ndim > 3:
-        mask = mask.expand(*batch, *mask.shape[-2:]).reshape(outer, inner, *mask.shape[-2:])
-    output = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=alone, scale=scale)
+    if bias is not None and bias.ndim == 3:
+        bias = bias[None]  # four axes here too
+    elif bias is not None and bias.ndim > 3:
+        bias = bias.expand(*batch, *bias.shape[-2:]).reshape(outer, inner, *bias.shape[-2:])
+    output = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, is_causal=alone, scale=scale)
     return output[..., :d_v].reshape(*batch, shape[-2], d_v)

@@ -388,11 +388,12 @@ def precision(mechanism: Mechanism, case: str, device: torch.device = CPU) -> No
             allowed = [max(a, e) for a, e in zip(allowed, errors, strict=True)]
         for need_weights in (True, False) if mechanism.kind == "attention" else (None,):
             got = run_torch(mechanism, example, dtype=dtype, device=device, need_weights=need_weights)[0]
-            if len(got) < len(wanted):  # no weights
-                got = got[:1]
-            for name, a, b, bound in zip(named(mechanism, wanted), got, wanted, allowed, strict=False):
-                if a is None:
-                    continue
+            if need_weights is False:
+                assert got[1:] == (None,), "need_weights=False returned weights"
+            shown = 1 if need_weights is False else len(wanted)
+            for name, a, b, bound in zip(
+                named(mechanism, wanted)[:shown], got[:shown], wanted[:shown], allowed[:shown], strict=True
+            ):
                 assert a.dtype == dtype, f"{name}: came as {a.dtype}, wanted {dtype}"
                 error = np.abs(a.detach().cpu().double().numpy() - b).max()
                 assert error <= 4 * bound, f"{name} in {dtype}: error {error:.2g}, allowed {4 * bound:.2g}"

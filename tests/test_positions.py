@@ -185,3 +185,12 @@ def test_relative_attention_lays_out_no_vector_for_every_pair():
     with Largest() as watch:
         layer(x, x, x)[0].sum().backward()
     assert watch.elements == L * L
+
+
+def test_alibi_fused_stores_one_bias_for_the_whole_batch():
+    """A bias with three axes once sent PyTorch to its explicit path, which stores the scores of every batch element."""
+    L, heads, batch = 64, 2, 5
+    x = torch.randn(batch, heads, L, 4, requires_grad=True)
+    with Largest() as watch:
+        Alibi(heads)(x, x, x, need_weights=False)[0].sum().backward()
+    assert watch.elements == heads * L * L

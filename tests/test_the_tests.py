@@ -136,7 +136,7 @@ FAULTS = {
     ),
     "the fused path drops the mask": (
         "scaled_dot_product",
-        [(TORCH, "attn_mask=mask, is_causal", "attn_mask=None, is_causal")],
+        [(TORCH, "attn_mask=bias, is_causal", "attn_mask=None, is_causal")],
         contract.fused_matches_explicit,
         "masked",
         "fused output",
@@ -439,14 +439,14 @@ FAULTS = {
     ),
     "a bias lost on the fused path": (
         "alibi",
-        [(TORCH, "mask = bias if mask is None else", "mask = mask if mask is None else")],
+        [(TORCH, "query.new_zeros(()) if bias is None else bias", "query.new_zeros(())")],
         contract.fused_matches_explicit,
-        "plain",
+        "masked",
         "fused output",
     ),
     "a mask lost beside a bias": (
         "alibi",
-        [(TORCH, "torch.where(mask, bias,", "torch.where(mask | True, bias,")],
+        [(TORCH, "torch.where(mask, query", "torch.where(mask | True, query")],
         contract.fused_matches_explicit,
         "masked",
         "fused output",

@@ -135,9 +135,7 @@ def attend_in_blocks(
     """Attend in all blocks at once; both modules do. One mask (block, query, key) serves every batch element."""
     scale = 1 / math.sqrt(query.shape[-1])
     if not need_weights:
-        # As numbers, since PyTorch copies a mask of booleans for every batch element.
-        bias = torch.zeros_like(allowed, dtype=query.dtype).masked_fill(~allowed, float("-inf"))
-        return torch_ops.fused_attention(query, key, value, None, False, scale, bias=bias[None]), None
+        return torch_ops.fused_attention(query, key, value, allowed, False, scale), None
     weights = torch_ops.masked_softmax((query * scale) @ key.mT, allowed)
     return weights @ value, weights
 
