@@ -1,6 +1,6 @@
 """Write the catalogue and the API reference from the records that every mechanism carries.
 
-`book/catalogue.md` and `book/api.md` each hold a marker line, which is replaced when Sphinx reads the page. The pages
+`book/catalogue.md`, `book/api.md` and `book/tools.md` each hold a marker line, which is replaced when Sphinx reads the page. The pages
 follow the package because a change in it makes Sphinx read every page again (see `book_cache`).
 """
 
@@ -117,8 +117,8 @@ def catalogue_page(mechanisms: Iterable[Any], properties: Mapping[str, Callable[
     return "\n\n".join(parts)
 
 
-def api_page(mechanisms: Iterable[Any], helpers: Mapping[str, str]) -> str:
-    """Return the API reference in MyST: mechanisms by family, then the modules that serve them."""
+def api_page(mechanisms: Iterable[Any]) -> str:
+    """Return the API reference of the mechanisms in MyST, by family."""
     parts = []
     for family, members in by_family(mechanisms):
         parts.append(f"## `attn_edu.{family}`")
@@ -130,6 +130,12 @@ def api_page(mechanisms: Iterable[Any], helpers: Mapping[str, str]) -> str:
                 autodoc(("function", exported(m.reference, family))),
                 autodoc(("class", exported(m.module, family))),
             ]
+    return "\n\n".join(parts)
+
+
+def tools_page(helpers: Mapping[str, str]) -> str:
+    """Return the API reference of the modules that serve the mechanisms, in MyST."""
+    parts = []
     for module, title in helpers.items():
         parts += [f"## {title}", f"`{module}`: {summary(import_module(module))}", *map(autodoc, public(module))]
     return "\n\n".join(parts)
@@ -137,12 +143,15 @@ def api_page(mechanisms: Iterable[Any], helpers: Mapping[str, str]) -> str:
 
 def fill(app: Sphinx, docname: str, source: list[str]) -> None:
     """Replace the marker of the page being read."""
-    if docname not in ("book/catalogue", "book/api"):
+    if docname not in ("book/catalogue", "book/api", "book/tools"):
         return
     from attn_edu.catalogue import mechanisms
     from attn_edu.properties import PROPERTIES
 
-    text = catalogue_page(mechanisms(), PROPERTIES) if docname == "book/catalogue" else api_page(mechanisms(), HELPERS)
+    if docname == "book/catalogue":
+        text = catalogue_page(mechanisms(), PROPERTIES)
+    else:
+        text = api_page(mechanisms()) if docname == "book/api" else tools_page(HELPERS)
     before, marker, after = source[0].partition("<!-- generated -->")
     if not marker:
         raise ValueError(f"{docname}: wanted a line <!-- generated -->")

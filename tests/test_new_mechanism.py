@@ -127,7 +127,7 @@ from attn_edu.catalogue import mechanisms
 from attn_edu.properties import PROPERTIES
 print(book_pages.catalogue_page(mechanisms(), PROPERTIES))
 print("=====")
-print(book_pages.api_page(mechanisms(), {{}}))
+print(book_pages.api_page(mechanisms()))
 """
 
 
