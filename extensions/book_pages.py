@@ -1,7 +1,7 @@
 """Write the catalogue and the API reference from the records that every mechanism carries.
 
-`book/catalogue.md`, `book/api.md` and `book/tools.md` each hold a marker line, which is replaced when Sphinx reads the page. The pages
-follow the package because a change in it makes Sphinx read every page again (see `book_cache`).
+`book/catalogue.md`, `book/api.md` and `book/tools.md` each hold a marker line, which is replaced when Sphinx reads
+the page. The pages follow the package because a change in it makes Sphinx read every page again (see `book_cache`).
 """
 
 import inspect
