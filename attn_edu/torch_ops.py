@@ -1,13 +1,18 @@
 """The few pieces that PyTorch modules share."""
 
 import math
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from attn_edu.checks import check_mask
+
+HELD = {"cpu": 2**18, "cuda": 2**26}  # scores that `blocked_attention` holds at a time
 
 
 def may_attend(
@@ -140,3 +145,167 @@ def fused_attention(
         bias = bias.expand(*batch, *bias.shape[-2:]).reshape(outer, inner, *bias.shape[-2:])
     output = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, is_causal=alone, scale=scale)
     return output[..., :d_v].reshape(*batch, shape[-2], d_v)
+
+
+def blocked_attention(
+    query: Float[Tensor, "*blocks c d_k"],
+    key: Float[Tensor, "*blocks m d_k"],
+    value: Float[Tensor, "*blocks m d_v"],
+    bias: Float[Tensor, "..."] | None,
+    scale: float,
+) -> tuple[Float[Tensor, "*blocks c d_v"], Float[Tensor, "*blocks c"]]:
+    r"""Softmax attention within blocks: c queries meet m keys; also say how much there was to attend to.
+
+    .. math:: o_i = \sum_j e^{s_{ij} - \ell_i} v_j, \qquad \ell_i = \log \sum_j e^{s_{ij}}, \qquad
+              s_{ij} = \text{scale} \cdot q_i \cdot k_j + b_{ij}
+
+    A few blocks are scored at a time, and scored again on the way back: no more than `HELD` scores exist at once.
+    Source of both ideas: Dao et al. (2022), section 3.1. Blocks may overlap in memory, as views of one array do.
+
+    Parameters
+    ----------
+    query, key, value : (..., c, d_k), (..., m, d_k), (..., m, d_v)
+        Already checked. The axes before the last two are the blocks; what neighbours share is not copied.
+    bias : tensor that broadcasts to (..., c, m), or None
+        b, a constant: it gets no gradient. ``-inf`` where a query may not attend.
+    scale : float
+        Factor on the dot products.
+
+    Returns
+    -------
+    output : (..., c, d_v)
+    log_sum_exp : (..., c), in single precision at least
+        What `combine` needs to join results over several sets of keys. A row with nothing allowed has output 0 and
+        ``-inf`` here.
+
+    References
+    ----------
+    Dao et al. (2022), FlashAttention.
+
+    Examples
+    --------
+    Scores 0 and ln 3, so weights 1/4 and 3/4, and exponentials that sum to 4:
+
+    >>> key, value = torch.tensor([[0.0], [1.0986123]]), torch.tensor([[8.0], [4.0]])
+    >>> output, log_sum_exp = blocked_attention(torch.ones(1, 1), key, value, None, 1.0)
+    >>> output, log_sum_exp.exp()
+    (tensor([[5.]]), tensor([4.]))
+    """
+    blocks, (c, m) = query.shape[:-2], (query.shape[-2], key.shape[-2])
+    outer, inner = math.prod(blocks[:-1]), math.prod(blocks[-1:])
+    flat = [x.reshape(outer, inner, *x.shape[-2:]) for x in (query, key, value)]
+    if bias is not None:
+        bias = bias.detach().expand(*blocks, c, m).reshape(outer, inner, c, m)
+    output, log_sum_exp = _BlockedAttention.apply(*flat, bias, scale)
+    return output.reshape(*blocks, c, value.shape[-1]), log_sum_exp.reshape(*blocks, c)
+
+
+def combine(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    r"""Join what attention gave over several sets of keys that share none, as if it had been one set.
+
+    .. math:: \ell_i = \log \sum_p e^{\ell_i^{(p)}}, \qquad o_i = \sum_p e^{\ell_i^{(p)} - \ell_i}\, o_i^{(p)}
+
+    Parameters
+    ----------
+    parts : sequence of (output, log_sum_exp)
+        Outputs (..., L, d_v) and their log-sum-exps (..., L), as `blocked_attention` returns them.
+
+    Returns
+    -------
+    output, log_sum_exp : of the same shapes
+
+    Examples
+    --------
+    Exponentials that sum to 1 and 3 give the two outputs the weights 1/4 and 3/4:
+
+    >>> parts = [(torch.tensor([[8.0]]), torch.tensor([0.0])), (torch.tensor([[4.0]]), torch.tensor([3.0]).log())]
+    >>> output, log_sum_exp = combine(parts)
+    >>> output, log_sum_exp.exp()
+    (tensor([[5.]]), tensor([4.]))
+    """
+    sums = torch.stack([log_sum_exp for _, log_sum_exp in parts])
+    empty = (sums == -math.inf).all(0)  # nothing to attend to in any part
+    total = sums.masked_fill(empty, 0).logsumexp(0)
+    shares = (sums - total).exp().unsqueeze(-1)  # of an empty row: 0
+    output = sum(share.to(part.dtype) * part for share, (part, _) in zip(shares, parts, strict=True))
+    return torch.as_tensor(output), total.masked_fill(empty, -math.inf)
+
+
+def slabs(shape: torch.Size, keys: int, held: int) -> Iterator[tuple[slice, slice]]:
+    """Cut queries (outer, inner, c, d_k), c in a block, into slabs of at most `held` scores, or of one block."""
+    outer, inner, c, _ = shape
+    blocks = max(held // max(c * keys, 1), 1)
+    many, few = max(min(blocks // max(inner, 1), outer), 1), max(min(blocks, inner), 1)
+    for first in range(0, outer, many):
+        for start in range(0, inner, few):
+            yield slice(first, first + many), slice(start, start + few)
+
+
+def scored(query: Tensor, key: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+    """Return scale · q · k + bias, in single precision at least."""
+    dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
+    scores = (query.to(dtype) @ key.to(dtype).mT).mul_(scale)
+    return scores if bias is None else scores.add_(bias)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
+    """Attend in every block of a slab; return output and log-sum-exp."""
+    powers = scored(query, key, bias, scale)
+    if not powers.shape[-1]:
+        return value.new_zeros(*query.shape[:-1], value.shape[-1]), powers.new_full(query.shape[:-1], -math.inf)
+    top = powers.amax(-1, keepdim=True)
+    top.masked_fill_(top == -math.inf, 0)
+    total = powers.sub_(top).exp_().sum(-1, keepdim=True)
+    output = (powers @ value.to(powers.dtype)).div_(total.masked_fill(total == 0, 1))
+    return output.to(value.dtype), total.log_().add_(top).squeeze(-1)
+
+
+def attend_back(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float, log_sum_exp: Tensor, grad: Tensor,
+    shift: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Return the gradients of query, key and value in every block of a slab.
+
+    The derivative of score s_ij is w_ij (g_i · v_j − shift_i), where w are weights made again from the log-sum-exp and
+    shift_i = g_i · o_i less the gradient of the log-sum-exp.
+    """
+    weights = scored(query, key, bias, scale)
+    known = log_sum_exp.masked_fill(log_sum_exp == -math.inf, 0)
+    weights.sub_(known.unsqueeze(-1)).exp_()
+    grad = grad.to(weights.dtype)
+    d_value = weights.mT @ grad
+    back = (grad @ value.to(grad.dtype).mT).sub_(shift.unsqueeze(-1)).mul_(weights).mul_(scale)
+    return back @ key.to(back.dtype), back.mT @ query.to(back.dtype), d_value
+
+
+class _BlockedAttention(torch.autograd.Function):
+    """`blocked_attention` on blocks with two axes."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        """Go through the slabs."""
+        output = value.new_empty(*query.shape[:-1], value.shape[-1])
+        dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
+        log_sum_exp = query.new_empty(query.shape[:-1], dtype=dtype)
+        for at in slabs(query.shape, key.shape[2], HELD[query.device.type]):
+            b = None if bias is None else bias[at]
+            output[at], log_sum_exp[at] = attend(query[at], key[at], value[at], b, scale)
+        ctx.save_for_backward(query, key, value, bias, output, log_sum_exp)
+        ctx.scale = scale
+        return output, log_sum_exp
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, grad_sum: Tensor) -> tuple[Tensor | None, ...]:
+        """Go through the slabs again."""
+        query, key, value, bias, output, log_sum_exp = ctx.saved_tensors
+        shift = (grad.to(grad_sum.dtype) * output).sum(-1).sub_(grad_sum)
+        grads = [torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (query, key, value)]
+        for at in slabs(query.shape, key.shape[2], HELD[query.device.type]):
+            b = None if bias is None else bias[at]
+            parts = attend_back(query[at], key[at], value[at], b, ctx.scale, log_sum_exp[at], grad[at], shift[at])
+            for whole, part in zip(grads, parts, strict=True):
+                whole[at] = part
+        return *grads, None, None
