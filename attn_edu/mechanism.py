@@ -54,7 +54,8 @@ class Example:
     ----------
     inputs : mapping of str to array
         Arguments of the function and of ``forward``. Floats are differentiated; booleans are masks.
-        The names say the roles: ``x`` for self-attention, else ``query``, ``key``, ``value``; ``attn_mask``.
+        The names say the roles: ``x`` for self-attention, ``shared`` for what is query and key at once, else
+        ``query``, ``key``, ``value``; ``attn_mask``.
     parameters : mapping of str to array
         Keywords of the function, and the ``state_dict`` of the module. None may be left at a trivial value.
     options : mapping of str to Any

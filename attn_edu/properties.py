@@ -44,8 +44,9 @@ def equivariant_to_query_order(call: Call, example: Example, rng: np.random.Gene
         return None
     output = call(example)[0]
     order = rng.permutation(output.shape[-2])
+    moving = ("shared", "value") if "shared" in example.inputs else ("x", "query", "attn_mask")
     moved = {
-        name: example.inputs[name][..., order, :] for name in ("x", "query", "attn_mask") if name in example.inputs
+        name: example.inputs[name][..., order, :] for name in moving if name in example.inputs
     }
     if "x" in moved and "attn_mask" in moved:
         moved["attn_mask"] = moved["attn_mask"][..., order]
@@ -66,7 +67,7 @@ def invariant_to_key_order(call: Call, example: Example, rng: np.random.Generato
 
 def causal_when_asked(call: Call, example: Example, rng: np.random.Generator) -> bool | None:
     """With ``causal=True``, no output depends on a later position."""
-    names = [name for name in ("x", "key", "value") if name in example.inputs]
+    names = [name for name in ("x", "shared", "key", "value") if name in example.inputs]
     length = example.inputs[names[0]].shape[-2]
     if not example.options.get("causal") or length < 2:
         return None

@@ -13,6 +13,8 @@ from torch.autograd.function import once_differentiable
 from attn_edu.checks import check_mask
 
 HELD = {"cpu": 2**18, "cuda": 2**26}  # scores that `blocked_attention` holds at a time
+LOG_2 = math.log(2)
+NOWHERE = -1e29  # below every score
 
 
 def may_attend(
@@ -191,12 +193,12 @@ def blocked_attention(
     >>> output, log_sum_exp.exp()
     (tensor([[5.]]), tensor([4.]))
     """
-    blocks, (c, m) = query.shape[:-2], (query.shape[-2], key.shape[-2])
+    blocks, c = query.shape[:-2], query.shape[-2]
     outer, inner = math.prod(blocks[:-1]), math.prod(blocks[-1:])
     flat = [x.reshape(outer, inner, *x.shape[-2:]) for x in (query, key, value)]
     if bias is not None:
-        bias = bias.detach().expand(*blocks, c, m).reshape(outer, inner, c, m)
-    output, log_sum_exp = _BlockedAttention.apply(*flat, bias, scale)
+        bias = bias.detach()
+    output, log_sum_exp = _BlockedAttention.apply(*flat, bias, scale, blocks)
     return output.reshape(*blocks, c, value.shape[-1]), log_sum_exp.reshape(*blocks, c)
 
 
@@ -241,28 +243,34 @@ def slabs(shape: torch.Size, keys: int, held: int) -> Iterator[tuple[slice, slic
             yield slice(first, first + many), slice(start, start + few)
 
 
-def scored(query: Tensor, key: Tensor, bias: Tensor | None, scale: float) -> Tensor:
-    """Return scale · q · k + bias, in single precision at least."""
+def scored(query: Tensor, key: Tensor, bias: Tensor | None, scale: float | Tensor) -> Tensor:
+    """Return scores in units of log 2, in single precision at least: a power of two is quicker than one of e.
+
+    A bias comes in these units too; one of small integers is 0 where a query may attend.
+    """
     dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
-    scores = (query.to(dtype) @ key.to(dtype).mT).mul_(scale)
-    return scores if bias is None else scores.add_(bias)
+    scores = (query.to(dtype) @ key.to(dtype).mT).mul_(scale / LOG_2)
+    if bias is None:
+        return scores
+    return scores.add_(bias, alpha=10 * NOWHERE) if bias.dtype == torch.uint8 else scores.add_(bias)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float | Tensor
+) -> tuple[Tensor, Tensor]:
     """Attend in every block of a slab; return output and log-sum-exp."""
     powers = scored(query, key, bias, scale)
     if not powers.shape[-1]:
         return value.new_zeros(*query.shape[:-1], value.shape[-1]), powers.new_full(query.shape[:-1], -math.inf)
-    top = powers.amax(-1, keepdim=True)
-    top.masked_fill_(top == -math.inf, 0)
-    total = powers.sub_(top).exp_().sum(-1, keepdim=True)
+    top = powers.amax(-1, keepdim=True).clamp_(min=NOWHERE)
+    total = powers.sub_(top).exp2_().sum(-1, keepdim=True)
     output = (powers @ value.to(powers.dtype)).div_(total.masked_fill(total == 0, 1))
-    return output.to(value.dtype), total.log_().add_(top).squeeze(-1)
+    return output.to(value.dtype), total.log2_().add_(top).mul_(LOG_2).squeeze(-1)
 
 
 def attend_back(
-    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float, log_sum_exp: Tensor, grad: Tensor,
-    shift: Tensor,
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float | Tensor, log_sum_exp: Tensor,
+    grad: Tensor, shift: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Return the gradients of query, key and value in every block of a slab.
 
@@ -270,8 +278,7 @@ def attend_back(
     shift_i = g_i · o_i less the gradient of the log-sum-exp.
     """
     weights = scored(query, key, bias, scale)
-    known = log_sum_exp.masked_fill(log_sum_exp == -math.inf, 0)
-    weights.sub_(known.unsqueeze(-1)).exp_()
+    weights.sub_((log_sum_exp / LOG_2).clamp_(min=NOWHERE).unsqueeze(-1)).exp2_()
     grad = grad.to(weights.dtype)
     d_value = weights.mT @ grad
     back = (grad @ value.to(grad.dtype).mT).sub_(shift.unsqueeze(-1)).mul_(weights).mul_(scale)
@@ -283,11 +290,14 @@ class _BlockedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float, blocks: torch.Size
     ) -> tuple[Tensor, Tensor]:
         """Go through the slabs."""
         output = value.new_empty(*query.shape[:-1], value.shape[-1])
         dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
+        if bias is not None:
+            area = (query.shape[-2], key.shape[-2])
+            bias = (bias.to(dtype) / LOG_2).expand(*blocks, *area).reshape(*query.shape[:2], *area)
         log_sum_exp = query.new_empty(query.shape[:-1], dtype=dtype)
         for at in slabs(query.shape, key.shape[2], HELD[query.device.type]):
             b = None if bias is None else bias[at]
@@ -308,4 +318,4 @@ class _BlockedAttention(torch.autograd.Function):
             parts = attend_back(query[at], key[at], value[at], b, ctx.scale, log_sum_exp[at], grad[at], shift[at])
             for whole, part in zip(grads, parts, strict=True):
                 whole[at] = part
-        return *grads, None, None
+        return *grads, None, None, None
