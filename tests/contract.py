@@ -178,6 +178,9 @@ def matches_any_batch(mechanism: Mechanism, case: str) -> None:
         got = run_torch(mechanism, example)[0]
         for name, a, b in zip(*against(mechanism, got, example), strict=True):
             assert_close(a, b, f"{name} at {sizes}")
+        if mechanism.kind == "attention":
+            output = run_torch(mechanism, example, need_weights=False)[0][0]
+            assert_close(output, got[0].detach().numpy(), f"output without weights at {sizes}")
     example = examples(mechanism)[case]
     strided = {name: to_torch(array).mT.contiguous().mT for name, array in example.inputs.items()}
     output = build(mechanism, example)(**strided)

@@ -37,27 +37,6 @@ def make_plan(buckets: Int[Tensor, "n r L"], chunk: int) -> Plan:
     return Plan(F.pad(order, (0, count * chunk - length), value=length), place, code.to(torch.int32))
 
 
-def hide(plan: Plan, items: slice, r: int, chunk: int, causal: bool) -> UInt8[Tensor, "g C c m"]:
-    """Return 0 where a sorted query meets a key in round r, and did not in an earlier one; elsewhere a number."""
-    rows, device = plan.order[items, r], plan.order.device
-    codes = F.pad(plan.code[items, : r + 1], (0, 1), value=-9).gather(2, rows[:, None].expand(-1, r + 1, -1))
-    asks = codes.unflatten(-1, (-1, chunk))[..., None]  # a filled-up place has code -9 as a query
-    codes = codes.masked_fill(codes == -9, -99)  # and another as a key
-    meets = F.pad(codes, (chunk, 0), value=-99).unfold(-1, 2 * chunk, chunk)[..., None, :]
-
-    space = codes.new_empty(len(rows), rows.shape[1] // chunk, chunk, 2 * chunk)
-
-    def differ(s: int, out: Tensor) -> Tensor:  # 1 where the two do not meet in round s
-        return torch.sub(asks[:, s], meets[:, s], out=out).bitwise_and_(-2).abs_().clamp_(max=1)
-
-    own, other = torch.arange(chunk, device=device)[:, None] + chunk, torch.arange(2 * chunk, device=device)
-    never = other >= own if causal else other == own  # within a bucket, sorted is in order
-    hidden = differ(r, torch.empty_like(space)).add_(never.to(torch.int32) * (r + 1) + r)
-    for earlier in range(r):
-        hidden -= differ(earlier, space)  # those that meet stay hidden
-    return hidden.to(torch.uint8)
-
-
 def take(x: Float[Tensor, "n L *d"], rows: Int[Tensor, "n P"]) -> Float[Tensor, "n P *d"]:
     """Gather rows of each item."""
     first = torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
@@ -67,11 +46,29 @@ def take(x: Float[Tensor, "n L *d"], rows: Int[Tensor, "n P"]) -> Float[Tensor, 
 class Sorted:
     """Some items of the batch as round r sorts them: chunks of queries, and with each the chunk before it."""
 
-    def __init__(self, plan: Plan, items: slice, r: int, chunk: int, length: int) -> None:
+    def __init__(self, plan: Plan, items: slice, r: int, chunk: int) -> None:
         self.items, self.chunk = items, chunk
-        rows = plan.order[items, r].clamp(max=length - 1)
-        self.rows = torch.cat([rows[:, :chunk], rows], 1)  # before the first chunk anything may stand: it is hidden
-        self.place = plan.place[items, r]
+        rows, self.place = plan.order[items, r], plan.place[items, r]
+        known = rows.clamp(max=self.place.shape[1] - 1)
+        self.rows = torch.cat([known[:, :chunk], known], 1)  # before the first chunk anything may stand: it is hidden
+        codes = F.pad(plan.code[items, : r + 1], (0, 1), value=-9).gather(2, rows[:, None].expand(-1, r + 1, -1))
+        self.asks = codes.unflatten(-1, (-1, chunk))[..., None]  # a filled-up place has code -9 as a query
+        codes = codes.masked_fill(codes == -9, -99)  # and another as a key
+        self.meets = F.pad(codes, (chunk, 0), value=-99).unfold(-1, 2 * chunk, chunk)[..., None, :]
+
+    def hidden(self, at: tuple[slice, slice], never: Int[Tensor, "c m"]) -> UInt8[Tensor, "g C c m"]:
+        """Return 0 where a query meets a key in this round, and did not in an earlier one; elsewhere a number."""
+        items, blocks = at
+        *earlier, now = zip(self.asks[items].unbind(1), self.meets[items].unbind(1), strict=True)
+
+        def differ(asks: Tensor, meets: Tensor, out: Tensor | None) -> Tensor:  # 1 where the two do not meet
+            return torch.sub(asks[:, blocks], meets[:, blocks], out=out).bitwise_and_(-2).abs_().clamp_(max=1)
+
+        hidden = differ(*now, None).add_(never * (len(earlier) + 1) + len(earlier))
+        space = torch.empty_like(hidden) if earlier else None
+        for before in earlier:
+            hidden -= differ(*before, space)  # those that met stay hidden
+        return hidden.to(torch.uint8)
 
     def both(self, x: Float[Tensor, "n L d"]) -> tuple[Float[Tensor, "g C c d"], Float[Tensor, "g C m d"]]:
         """Return the chunks, and views of each after the one before it."""
@@ -105,13 +102,16 @@ class HashedAttention(torch.autograd.Function):
         output = torch.zeros_like(value)
         total = output.new_full(output.shape[:-1], -math.inf)
         masks = []
+        own = torch.arange(chunk, device=shared.device)[:, None] + chunk
+        other = torch.arange(2 * chunk, device=shared.device)
+        never = (other >= own if causal else other == own).to(torch.int32)  # within a bucket, sorted is in order
         for items, r in turns(plan):
-            sort = Sorted(plan, items, r, chunk, shared.shape[1])
+            sort = Sorted(plan, items, r, chunk)
             (query, key), (_, values), (_, along) = (sort.both(x) for x in (shared, value, scales))
-            masks.append(hide(plan, items, r, chunk, causal))
             part, sums = query.new_empty(*query.shape[:-1], value.shape[-1]), query.new_empty(query.shape[:-1])
             for at in slabs(query.shape, 2 * chunk, HELD[query.device.type]):
-                part[at], sums[at] = attend(query[at], key[at], values[at], masks[-1][at], along.mT[at])
+                masks.append(sort.hidden(at, never))
+                part[at], sums[at] = attend(query[at], key[at], values[at], masks[-1], along.mT[at])
             part, sums = sort.undo(part), sort.undo(sums)
             both = torch.logaddexp(total[items], sums)
             safe = both.clamp(min=NOWHERE)
@@ -127,18 +127,18 @@ class HashedAttention(torch.autograd.Function):
     def backward(ctx: Any, grad: Float[Tensor, "n L d_v"]) -> tuple[Tensor | None, ...]:
         """Go through the rounds again; the softmax over all of them is known by now."""
         shared, value, scales, output, total, order, place, code, *masks = ctx.saved_tensors
-        plan, chunk = Plan(order, place, code), ctx.chunk
+        plan, chunk, masks = Plan(order, place, code), ctx.chunk, iter(masks)
         shift = (grad * output).sum(-1)
         d_query, d_key, d_value = (torch.zeros_like(x) for x in (shared, shared, value))
-        for (items, r), mask in zip(turns(plan), masks, strict=True):
-            sort = Sorted(plan, items, r, chunk, shared.shape[1])
+        for items, r in turns(plan):
+            sort = Sorted(plan, items, r, chunk)
             (query, key), (_, values), (_, along) = (sort.both(x) for x in (shared, value, scales))
             pull, sums, shifts = (sort.chunks(x) for x in (grad, total, shift))
             back = torch.empty_like(query)
             backs = [query.new_empty(len(query), query.shape[1] + 1, chunk, x.shape[-1]) for x in (key, values)]
             for at in slabs(query.shape, 2 * chunk, HELD[query.device.type]):
                 back[at], *parts = attend_back(
-                    query[at], key[at], values[at], mask[at], along.mT[at], sums[at], pull[at], shifts[at]
+                    query[at], key[at], values[at], next(masks), along.mT[at], sums[at], pull[at], shifts[at]
                 )
                 after = slice(at[1].start + 1, at[1].stop + 1)
                 for whole, part in zip(backs, parts, strict=True):  # a chunk is met by itself, then by the next
@@ -162,4 +162,4 @@ def turns(plan: Plan) -> Iterator[tuple[slice, int]]:
     """Cut the batch into slices of a few rows in all, and go through the rounds with each."""
     items, rounds, length = plan.place.shape
     step = max(ROWS[plan.place.device.type] // max(length, 1), 1)
-    return ((slice(n, n + step), r) for n in range(0, items, step) for r in range(rounds))
+    return ((slice(n, n + step), r) for n in range(0, items * bool(length), step) for r in range(rounds))
