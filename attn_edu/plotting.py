@@ -1,6 +1,7 @@
 """Matplotlib pictures in the book's one style: pale card, role colours, rows are queries and columns are keys."""
 
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -271,3 +272,105 @@ def products(
 
 def _brief(number: float) -> str:
     return f"{number + 0.0:.2f}".rstrip("0").rstrip(".").replace("-0", "0" if abs(number) < 0.005 else "-0")
+
+
+_LINES = (
+    ("#24292f", "o"), ("#0550ae", "s"), ("#b3202c", "^"), ("#bf3989", "D"), ("#1b7c83", "v"), ("#6e7781", "P")
+)  # fmt: skip
+
+
+def growth(
+    rows: Sequence[Mapping[str, Any]],
+    names: Mapping[str, str],
+    of: str = "seconds",
+    ax: "Axes | None" = None,
+    note: str | None = None,
+) -> "Axes":
+    """Draw measured numbers against length, both on logarithmic scales, with guides of slopes 1 and 2.
+
+    Each line bears its name at its end, and marks of its own.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+        Results as benchmarks keep them: ``name``, ``length``, and what was measured, a number, a list of repeats
+        (their median is drawn) or None (left out).
+    names : mapping
+        Which lines to draw, at most six: the names in the rows, and what to write at the end of each line.
+    of
+        Which measurement: ``"seconds"`` or ``"peak_bytes"``.
+    ax
+        Where to draw; a new figure if left out.
+    note
+        Small print under the axis, such as the machine.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Where it was drawn.
+
+    Raises
+    ------
+    ValueError
+        If a name has no numbers in the rows, if there are none or too many, or if the measurement is unknown.
+    ImportError
+        If matplotlib is missing.
+
+    Examples
+    --------
+    >>> rows = [{"name": "full", "length": L, "seconds": [1e-9 * L**2] * 3} for L in (1024, 2048)]
+    >>> ax = growth(rows, {"full": "full attention"})
+    >>> [text.get_text() for text in ax.texts]
+    ['∝ L', '∝ L²', 'full attention']
+    """
+    units = {"seconds": ((1, "s"), (1e-3, "ms"), (1e-6, "µs")), "peak_bytes": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))}
+    if of not in units:
+        raise ValueError(f"of: wanted one of {', '.join(units)}, got {of!r}")
+    if not 1 <= len(names) <= len(_LINES):
+        raise ValueError(f"names: wanted 1 to {len(_LINES)} lines, got {len(names)}")
+    lines: dict[str, dict[int, float]] = {}
+    for name, label in names.items():
+        taken = {row["length"]: row.get(of) for row in rows if row["name"] == name}
+        lines[label] = {length: float(np.median(x)) for length, x in sorted(taken.items()) if x}
+        if not lines[label]:
+            raise ValueError(f"names: {name!r} has no {of} in the rows")
+    lengths = sorted({length for line in lines.values() for length in line})
+    heights = [y for line in lines.values() for y in line.values()]
+
+    def said(y: Any, _: Any = None) -> str:
+        size, unit = next((size, unit) for size, unit in (*units[of], units[of][-1]) if y >= size * 0.999)
+        return f"{y / size:g} {unit}"
+
+    plt = _pyplot()
+    with style():
+        if ax is None:
+            ax = plt.subplots(figsize=(5.0, 3.8))[1]
+        ax.set(xscale="log", yscale="log")
+        labels = []  # at the right edge: height, text, ink
+        for power, text in ((1, "∝ L"), (2, "∝ L²")):
+            guide = [min(heights) / 2 * (length / lengths[0]) ** power for length in (lengths[0], lengths[-1])]
+            ax.plot([lengths[0], lengths[-1]], guide, color="#8c959f", linestyle=":", linewidth=1.2)
+            labels.append((guide[1], text, "#57606a"))
+        for (label, line), (ink, mark) in zip(lines.items(), _LINES, strict=False):
+            x, y = list(line), list(line.values())
+            ax.plot(x, y, color=ink, marker=mark, markersize=5, linestyle="-", linewidth=1.6)
+            if x[-1] == lengths[-1]:
+                labels.append((y[-1], label, ink))
+            else:
+                ax.annotate(label, (x[-1], y[-1]), (0, 8), textcoords="offset points", ha="center", color=ink)
+        apart = np.log(2 * max(heights) / min(heights)) / 13
+        labels.sort()
+        places = np.log([height for height, _, _ in labels])
+        for _ in range(100):  # push neighbours apart, each by half
+            short = np.maximum(apart - np.diff(places), 0) / 2
+            places[1:] += short
+            places[:-1] -= short
+        for place, (_, label, ink) in zip(places, labels, strict=True):
+            ax.annotate(label, (lengths[-1], np.exp(place)), (8, 0), textcoords="offset points", va="center", color=ink)
+        ax.set_xticks(lengths, [f"{length:,}" for length in lengths], fontsize=9)
+        ax.minorticks_off()
+        ax.yaxis.set_major_formatter(said)
+        small = [] if note is None else [part for line in note.splitlines() for part in textwrap.wrap(line, 54)]
+        ax.set_xlabel("\n".join(["tokens", *small]), fontsize=9)
+        ax.set_title({"seconds": "time", "peak_bytes": "memory at the peak"}[of], loc="left", fontsize=11)
+    return ax

@@ -2,29 +2,22 @@
 
     python benchmarks/axial.py --sides 64 128
 
-Square images of width 512, 8 heads, float32, forward and backward, one thread, candidates taking turns; seconds are
-those of the process, so that neighbours on the machine count less. Both axial layers add up columns and rows and get
-the same weights; the bias of the package's output is taken out, since ours has none. "core" is all but the projections:
+Square images of width 512, 8 heads, float32, forward and backward, one thread, candidates taking turns, under both
+allocators. Both axial layers add up columns and rows and get the same weights; the bias of the package's output is
+taken out, since ours has none. "core" is all but the projections:
 each side starts from queries, keys and values that are there already, in the layout in which it would have them.
 "products" are the layer's matrix products alone, 8 forward and 16 backward, which both sides share.
 
-The package is timed if it is installed: pip install axial-attention. Run the script a second time under
-MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=20000000000 MALLOC_TOP_PAD_=67108864: the default allocator hands large
-blocks back to the system at every step, which costs most where most is allocated.
+The package is timed if it is installed: pip install -r benchmarks/requirements.txt.
 """
 
 import argparse
-import importlib.metadata
-import json
 import statistics
-import time
-from collections.abc import Callable
-from datetime import date
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
-from run import machine
+from measuring import Step, arguments, machine, measure, positive, save, under_each_allocator
 from torch import Tensor, nn
 
 from attn_edu.core import MultiHead
@@ -62,7 +55,7 @@ class Ready(nn.Module):
         return self.result
 
 
-def layers(side: int, full: bool) -> dict[str, Callable[[], None]]:
+def layers(side: int, full: bool) -> dict[str, Step]:
     """Return one forward and backward pass of each whole layer."""
     torch.manual_seed(0)
     ours = AxialAttention(WIDTH, HEADS, ALONG, summed=True)
@@ -88,7 +81,7 @@ def layers(side: int, full: bool) -> dict[str, Callable[[], None]]:
     return steps
 
 
-def cores(side: int) -> dict[str, Callable[[], None]]:
+def cores(side: int) -> dict[str, Step]:
     """Return one forward and backward pass of each side without its projections."""
     torch.manual_seed(0)
     ours = AxialAttention(WIDTH, HEADS, ALONG, summed=True)
@@ -114,44 +107,30 @@ def cores(side: int) -> dict[str, Callable[[], None]]:
     return steps
 
 
-def measure(steps: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
-    """Return the process's seconds of each repeat, the candidates taking turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for repeat in range(repeats + 1):
-        for name, step in steps.items():
-            start = time.process_time()
-            step()
-            if repeat:  # the first turn warms up
-                seconds[name].append(time.process_time() - start)
-    return seconds
-
-
-def main() -> None:
-    """Run the benchmark and write benchmarks/results/DATE-axial-ALLOCATOR.json."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--sides", type=int, nargs="+", default=[64, 128])
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--full", type=int, default=64, help="largest side at which full attention is timed too")
-    options = parser.parse_args()
+def run(options: argparse.Namespace, allocator: str) -> None:
+    """Time layers and cores at all sides, and write the results."""
     torch.set_num_threads(1)
-    facts, rows = machine(torch.device("cpu")), []
-    try:
-        facts["axial-attention"] = importlib.metadata.version("axial-attention")
-    except importlib.metadata.PackageNotFoundError:
-        print("the package is not timed; to install it: pip install axial-attention")
+    if package(AxialAttention(WIDTH, HEADS, ALONG)) is None:
+        print("the package is not timed; to install it: pip install -r benchmarks/requirements.txt")
+    rows: list[dict[str, Any]] = []
     for side in options.sides:
         seconds = measure(layers(side, side <= options.full), options.repeats)
         seconds |= measure(cores(side), options.repeats)
         for name, times in seconds.items():
-            rows.append({"name": name, "side": side, "process_seconds": times})
+            rows.append({"name": name, "side": side, "seconds": times})
             base = seconds.get(f"package, {name.split()[-1]}")
             ratio = f"{statistics.median(times) / statistics.median(base):5.2f} × package" if base else ""
             print(f"{side:4d} × {side:<4d} {name:22s} {statistics.median(times):7.3f} s  {ratio}", flush=True)
-    allocator = "default" if facts["allocator"] == "default" else "tuned"
-    out = Path(__file__).parent / "results" / f"{date.today()}-axial-{allocator}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"date": str(date.today()), "machine": facts, "rows": rows}, indent=1) + "\n")
-    print(f"written to {out}")
+    save(options.out, "axial", allocator, {"machine": machine(packages=["axial-attention"]), "rows": rows})
+
+
+def main() -> None:
+    """Run the benchmark and write DATE-axial-ALLOCATOR.json."""
+    parser = arguments(__doc__, repeats=7)
+    parser.add_argument("--sides", type=positive, nargs="+", default=[64, 128])
+    parser.add_argument("--full", type=int, default=64, help="largest side at which full attention is timed too")
+    options = parser.parse_args()
+    under_each_allocator(partial(run, options), options.allocator)
 
 
 if __name__ == "__main__":

@@ -2,25 +2,18 @@
 
     python benchmarks/re_attention.py --lengths 1024 4096
 
-Eight heads of width 64, one image, float32, forward and backward, one thread, candidates taking turns. Peak memory is
-that of a fresh process for each candidate, less what the imports took. Run it a second time under MALLOC_MMAP_MAX_=0
-MALLOC_TRIM_THRESHOLD_=20000000000 MALLOC_TOP_PAD_=67108864: the default allocator hands large blocks back to the
-system at every step, which costs the plain form most.
+Eight heads of width 64, one image, float32, forward and backward, one thread, candidates taking turns, under both
+allocators. Peak memory is what one pass adds in a process of its own.
 """
 
 import argparse
-import json
 import math
 import statistics
-import subprocess
-import sys
-from collections.abc import Callable
-from datetime import date
-from pathlib import Path
+from functools import partial
 
 import torch
 import torch.nn.functional as F
-from run import machine, measure
+from measuring import Step, arguments, machine, measure, peak_bytes, positive, save, under_each_allocator
 from torch import Tensor
 
 from attn_edu.heads import ReAttention
@@ -29,7 +22,7 @@ HEADS, WIDTH = 8, 64
 NAMES = ("plain, LayerNorm", "ours, LayerNorm", "plain, BatchNorm", "ours, BatchNorm", "fused, no mixing")
 
 
-def candidate(name: str, length: int, check: bool = True) -> Callable[[], None]:
+def candidate(name: str, length: int, check: bool = True) -> Step:
     """Return one forward and backward pass; `check` that the plain form computes the same."""
     torch.manual_seed(0)
     inputs = [torch.randn(1, HEADS, length, WIDTH, requires_grad=True) for _ in range(3)]
@@ -56,52 +49,31 @@ def candidate(name: str, length: int, check: bool = True) -> Callable[[], None]:
     return step
 
 
-def peak(name: str, length: int) -> float:
-    """Return the peak memory of one pass in a fresh process, in MB, less that of the imports."""
-    call = f"from re_attention import *; print(memory({name!r}, {length}))"
-    return float(subprocess.check_output([sys.executable, "-c", call], cwd=Path(__file__).parent, text=True))
-
-
-def high_water() -> int:
-    """Return this process's peak memory in KB; getrusage would count the parent's."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1])
-
-
-def memory(name: str, length: int) -> float:
-    """Run one pass in this process and return what it added to the peak, in MB."""
+def run(options: argparse.Namespace, allocator: str) -> None:
+    """Time each candidate at all lengths, and write the results."""
     torch.set_num_threads(1)
-    candidate(name, 64)()
-    before = high_water()
-    candidate(name, length, check=False)()
-    return (high_water() - before) / 1024
+    rows = []
+    for length in options.lengths:
+        seconds = measure({name: candidate(name, length) for name in NAMES}, options.repeats)
+        peaks = {
+            name: peak_bytes(partial(candidate, name, 64), partial(candidate, name, length, False)) for name in NAMES
+        }
+        for name, times in seconds.items():
+            rows.append({"name": name, "length": length, "seconds": times, "peak_bytes": peaks[name]})
+            plain = name.replace("ours", "plain")
+            ratio = statistics.median(times) / statistics.median(seconds[plain])
+            start = f"{length:6d}  {name:18s} {statistics.median(times):7.2f} s  {ratio:5.2f} × plain"
+            own, base = peaks[name], peaks[plain]
+            print(f"{start}  {own / 1e6:7.0f} MB  {own / base:5.2f} × plain" if own and base else start, flush=True)
+    save(options.out, "re-attention", allocator, {"machine": machine(), "rows": rows})
 
 
 def main() -> None:
-    """Run the benchmark and write benchmarks/results/DATE-re-attention-ALLOCATOR.json."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--lengths", type=int, nargs="+", default=[1024, 4096])
-    parser.add_argument("--repeats", type=int, default=5)
+    """Run the benchmark and write DATE-re-attention-ALLOCATOR.json."""
+    parser = arguments(__doc__, repeats=5)
+    parser.add_argument("--lengths", type=positive, nargs="+", default=[1024, 4096])
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    facts, rows = machine(torch.device("cpu")), []
-    for length in options.lengths:
-        seconds = measure({name: candidate(name, length) for name in NAMES}, options.repeats, torch.device("cpu"))
-        for name, times in seconds.items():
-            rows.append({"name": name, "length": length, "seconds": times, "peak_MB": peak(name, length)})
-            base = next(r for r in rows if r["length"] == length and r["name"] == name.replace("ours", "plain"))
-            time_ratio = statistics.median(times) / statistics.median(base["seconds"])
-            memory_ratio = rows[-1]["peak_MB"] / base["peak_MB"]
-            print(
-                f"{length:6d}  {name:18s} {statistics.median(times):7.2f} s  {rows[-1]['peak_MB']:7.0f} MB"
-                f"  {time_ratio:5.2f} and {memory_ratio:5.2f} × plain",
-                flush=True,
-            )
-    allocator = "default" if facts["allocator"] == "default" else "tuned"
-    out = Path(__file__).parent / "results" / f"{date.today()}-re-attention-{allocator}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"date": str(date.today()), "machine": facts, "rows": rows}, indent=1) + "\n")
-    print(f"written to {out}")
+    under_each_allocator(partial(run, options), options.allocator)
 
 
 if __name__ == "__main__":

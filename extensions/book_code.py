@@ -12,7 +12,10 @@ PLAIN = {Name, Punctuation, Whitespace}  # both styles of the theme give them th
 
 
 class FewerMarks(HtmlFormatter):
+    """Write plain names, punctuation and spaces as text."""
+
     def format_unencoded(self, tokensource: Iterator[tuple[Any, str]], outfile: Any) -> None:
+        """Format the tokens, some as plain text."""
         plain = ((Text if kind in PLAIN else kind, text) for kind, text in tokensource)
         super().format_unencoded(plain, outfile)
 

@@ -19,6 +19,8 @@ HELPERS = {
     "attn_edu.interactive": "Figures to play with",
     "attn_edu.plotting": "Plots",
     "attn_edu.exercises": "Exercises",
+    "attn_edu.costs": "What attention costs",
+    "attn_edu.measured": "Raw results of benchmarks",
     "attn_edu.tasks": "Small tasks and training",
     "attn_edu.catalogue": "Find a mechanism",
     "attn_edu.mechanism": "The record of a mechanism",

@@ -56,9 +56,10 @@ def upper_bounds(requirements):
 
 def test_the_wheel_holds_the_package_and_nothing_else(installed):
     names = set(zipfile.ZipFile(installed[0]).namelist())
-    scripts = in_the_package(".js", ".css")
+    scripts, numbers = in_the_package(".js", ".css"), in_the_package(".json")
     assert scripts, "no figure's script was found in the checkout"
-    assert in_the_package(".py", "py.typed") | scripts <= names
+    assert numbers, "no results of a benchmark were found in the checkout"
+    assert in_the_package(".py", "py.typed") | scripts | numbers <= names
     outside = {name for name in names if not name.startswith(("attn_edu/", f"attn_edu-{VERSION}.dist-info/"))}
     assert not outside
     assert not [name for name in names if re.search(r"(^|/)(tests?|test_\w+)(/|\.py)", name)]

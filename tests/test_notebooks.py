@@ -17,7 +17,7 @@ from attn_edu import colours, plotting
 
 FENCE = re.compile(r"^(`{3,}|~{3,}|:{3,}).*?^\1[`~:]*\s*$", re.S | re.M)
 PROMISE = re.compile(r"^.*\b\d+ minutes\b.*\b(?:easy|medium|hard)\b.*\b[Bb]uilds on\b.*$", re.M)
-DRAWS = ("heatmap", "products", "style")  # what attn_edu.plotting draws with
+DRAWS = ("growth", "heatmap", "products", "style")  # what attn_edu.plotting draws with
 MATH = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.S)
 
 

@@ -1,26 +1,25 @@
 """Time local attention of images beside fused causal full attention, as the image grows.
 
-    python benchmarks/local_attention.py
+    python benchmarks/local.py
 
-Eight heads of width 64, one image, float32, forward and backward, one thread, candidates taking turns.
+Eight heads of width 64, one image, float32, forward and backward, one thread, candidates taking turns, under both
+allocators.
 """
 
-import json
+import argparse
 import statistics
-from collections.abc import Callable
-from datetime import date
-from pathlib import Path
+from functools import partial
 
 import torch
 import torch.nn.functional as F
-from run import machine, measure
+from measuring import Step, arguments, machine, measure, positive, save, under_each_allocator
 
 from attn_edu.vision import LocalAttention1d, LocalAttention2d
 
 LINE, PLANE = LocalAttention1d(128, 128), LocalAttention2d((8, 16), (4, 8))
 
 
-def candidates(side: int) -> dict[str, Callable[[], None]]:
+def candidates(side: int) -> dict[str, Step]:
     """Return one forward and backward pass of each."""
     image = torch.randn(1, 8, side, side, 64, requires_grad=True)
     line = image.flatten(2, 3).detach().requires_grad_()
@@ -35,19 +34,23 @@ def candidates(side: int) -> dict[str, Callable[[], None]]:
     return steps
 
 
-def main() -> None:
-    """Run the benchmark and write benchmarks/results/DATE-local-ALLOCATOR.json."""
+def run(options: argparse.Namespace, allocator: str) -> None:
+    """Time each candidate at all sides, and write the results."""
     torch.set_num_threads(1)
-    facts, rows = machine(torch.device("cpu")), []
-    for side in (32, 64, 128):
-        for name, times in measure(candidates(side), 3, torch.device("cpu")).items():
+    rows = []
+    for side in options.sides:
+        for name, times in measure(candidates(side), options.repeats).items():
             rows.append({"name": name, "pixels": side * side, "seconds": times})
             print(f"{side * side:6d} pixels  {name:22s} {1e3 * statistics.median(times):8.0f} ms", flush=True)
-    allocator = "default" if facts["allocator"] == "default" else "tuned"
-    out = Path(__file__).parent / "results" / f"{date.today()}-local-{allocator}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"date": str(date.today()), "machine": facts, "rows": rows}, indent=1) + "\n")
-    print(f"written to {out}")
+    save(options.out, "local", allocator, {"machine": machine(), "rows": rows})
+
+
+def main() -> None:
+    """Run the benchmark and write DATE-local-ALLOCATOR.json."""
+    parser = arguments(__doc__, repeats=3)
+    parser.add_argument("--sides", type=positive, nargs="+", default=[32, 64, 128])
+    options = parser.parse_args()
+    under_each_allocator(partial(run, options), options.allocator)
 
 
 if __name__ == "__main__":
