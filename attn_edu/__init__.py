@@ -11,6 +11,8 @@ from . import positions as positions
 from . import heads as heads
 from . import neighbours as neighbours
 from . import vision as vision
+from . import sparse as sparse
+from . import activations as activations
 from . import models as models
 
 __version__ = version("attn-edu")

@@ -1,0 +1,177 @@
+"""What the sparse modules run when nobody asks for their weights: attention to a run of keys that moves along."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from attn_edu import torch_ops
+
+CHUNK = {"cpu": 64, "cuda": 512}  # queries that are scored together
+HELD = {"cpu": 2**18, "cuda": 2**26}  # scores that exist at a time
+LOG_2 = math.log(2)  # powers of two are quicker than powers of e
+
+
+def staircase_attention(
+    query: Float[Tensor, "n L d_k"],
+    key: Float[Tensor, "n S d_k"],
+    value: Float[Tensor, "n S d_v"],
+    first: Int[Tensor, " L"],
+    end: Int[Tensor, " L"],
+    scale: float,
+) -> tuple[Float[Tensor, "n L d_v"], Float[Tensor, "n L"]]:
+    """Attend from query i to the keys from ``first[i]`` up to, not including, ``end[i]``.
+
+    Neither bound ever falls from one query to the next, so the allowed part of the L×S scores is a staircase. A chunk
+    of queries is scored together with all keys that some of them see, and again on the way back; no other score is
+    made.
+
+    Parameters
+    ----------
+    query, key, value : (n, L, d_k), (n, S, d_k), (n, S, d_v)
+        Already checked; n counts batch elements and heads.
+    first, end : (L,) int
+        On the CPU, from 0 to S. A query with ``first[i] >= end[i]`` sees nothing.
+    scale : float
+        Factor on the dot products.
+
+    Returns
+    -------
+    output : (n, L, d_v)
+    log_sum_exp : (n, L), in single precision at least
+        For `torch_ops.combine`. A query that sees nothing has output 0 and ``-inf`` here.
+
+    Examples
+    --------
+    Query 0 sees key 0; query 1 sees both, with scores 0 and ln 3:
+
+    >>> key, value = torch.tensor([[[0.0], [1.0986123]]]), torch.tensor([[[8.0], [4.0]]])
+    >>> first, end = torch.tensor([0, 0]), torch.tensor([1, 2])
+    >>> output, log_sum_exp = staircase_attention(torch.ones(1, 2, 1), key, value, first, end, 1.0)
+    >>> output, log_sum_exp.exp()
+    (tensor([[[8.],
+             [5.]]]), tensor([[1., 4.]]))
+    """
+    return _Staircase.apply(query, key, value, first, end, scale)
+
+
+def explicit_attention(
+    query: Float[Tensor, "*batch L d_k"],
+    key: Float[Tensor, "*batch S d_k"],
+    value: Float[Tensor, "*batch S d_v"],
+    allowed: Bool[Tensor, "L S"],
+    scale: float,
+) -> tuple[Float[Tensor, "*batch L d_v"], Float[Tensor, "*batch L S"]]:
+    """Attend where `allowed` is True, with all scores in sight; return output and weights."""
+    weights = torch_ops.masked_softmax((query * scale) @ key.mT, allowed)
+    return weights @ value, weights
+
+
+def flat(x: Float[Tensor, "*batch L d"]) -> Float[Tensor, "n L d"]:
+    """Make one axis of all batch axes."""
+    return x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
+
+
+def by_residue(x: Float[Tensor, "n L d"], step: int) -> Float[Tensor, "n padded d"]:
+    """Lay places 0, step, 2·step, … side by side, then 1, step + 1, …; fill all runs up to one length with zeros."""
+    if step == 1:
+        return x
+    rows = math.ceil(x.shape[1] / step)
+    return F.pad(x, (0, 0, 0, rows * step - x.shape[1])).unflatten(1, (rows, step)).transpose(1, 2).flatten(1, 2)
+
+
+def from_residues(x: Float[Tensor, "n padded *d"], step: int, length: int) -> Float[Tensor, "n L *d"]:
+    """Undo `by_residue`."""
+    return x if step == 1 else x.unflatten(1, (step, x.shape[1] // step)).transpose(1, 2).flatten(1, 2)[:, :length]
+
+
+def residue_bounds(length: int, step: int, before: int, after: int) -> tuple[Tensor, Tensor]:
+    """Return the bounds of windows within each run that `by_residue` makes."""
+    rows = math.ceil(length / step)
+    start = torch.arange(step)[:, None] * rows
+    stop = (
+        start + (length - torch.arange(step)[:, None] + step - 1) // step
+    )  # where the run ends and its filling begins
+    i = start + torch.arange(rows)
+    first = torch.maximum(i - before, start)
+    end = torch.minimum(i + after + 1, stop)
+    return torch.minimum(first, stop).flatten(), torch.maximum(end, start).flatten()
+
+
+def pieces(
+    query: Tensor, key: Tensor, first: Tensor, end: Tensor
+) -> Iterator[tuple[slice, slice, slice, Tensor, Tensor | None]]:
+    """Yield chunks: which of n, which queries, which keys, a bias (query, key), and which of its rows are empty."""
+    known: tuple[Tensor, Tensor, Tensor, Tensor | None] | None = None
+    chunk, held = CHUNK.get(query.device.type, 512), HELD.get(query.device.type, 2**26)
+    for start in range(0, len(first), chunk):
+        rows = slice(start, start + chunk)
+        low, high = int(first[start]), int(end[rows][-1])
+        if low >= high:
+            continue  # nobody sees anything
+        bounds = first[rows] - low, end[rows] - low
+        if known is None or not (torch.equal(known[0], bounds[0]) and torch.equal(known[1], bounds[1])):
+            j = torch.arange(high - low)
+            seen = (bounds[0][:, None] <= j) & (j < bounds[1][:, None])
+            empty = bounds[0] >= bounds[1]
+            dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
+            bias = torch.zeros((), dtype=dtype).where(seen | empty[:, None], -math.inf).to(query.device)
+            known = *bounds, bias, empty.nonzero()[:, 0].to(query.device) if empty.any() else None
+        many = max(held // known[2].numel(), 1)
+        for some in range(0, len(query), many):
+            yield slice(some, some + many), rows, slice(low, high), known[2], known[3]
+
+
+class _Staircase(torch.autograd.Function):
+    """`staircase_attention`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, first: Tensor, end: Tensor, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        """Go along the stairs."""
+        dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
+        make = value.new_zeros if bool((first >= end).any()) else value.new_empty
+        output = make(*query.shape[:2], value.shape[-1])
+        log_sum_exp = query.new_full(query.shape[:2], -math.inf, dtype=dtype)
+        known = torch.empty_like(log_sum_exp)  # the same in units of log 2
+        for some, rows, keys, bias, empty in pieces(query, key, first, end):
+            q, k, v = query[some, rows].to(dtype), key[some, keys].to(dtype), value[some, keys].to(dtype)
+            powers = torch.baddbmm(bias, q * (scale / LOG_2), k.mT)
+            top = powers.amax(-1, keepdim=True)
+            total = powers.sub_(top).exp2_().sum(-1, keepdim=True)
+            result = torch.bmm(powers, v).div_(total)
+            known[some, rows] = total.log2_().add_(top).squeeze(-1)
+            if empty is not None:
+                result[:, empty], total[:, empty] = 0, -math.inf
+            output[some, rows], log_sum_exp[some, rows] = result, total.mul_(LOG_2).squeeze(-1)
+        ctx.save_for_backward(query, key, value, first, end, output, known)
+        ctx.scale = scale
+        return output, log_sum_exp
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, grad_sum: Tensor) -> tuple[Tensor | None, ...]:
+        """Make each chunk's weights again, and go back through them to the scores."""
+        query, key, value, first, end, output, known = ctx.saved_tensors
+        dtype = known.dtype
+        d_query = (torch.zeros_like if bool((first >= end).any()) else torch.empty_like)(query)
+        d_key, d_value = torch.zeros_like(key, dtype=dtype), torch.zeros_like(value, dtype=dtype)
+        for some, rows, keys, bias, empty in pieces(query, key, first, end):
+            q, k, v = query[some, rows].to(dtype), key[some, keys].to(dtype), value[some, keys].to(dtype)
+            q = q * (ctx.scale / LOG_2)
+            weights = (bias - known[some, rows, None]).baddbmm_(q, k.mT).exp2_()
+            if empty is not None:
+                weights[:, empty] = 0
+            g = grad[some, rows].to(dtype)
+            d_value[some, keys].baddbmm_(weights.mT, g)
+            shift = (g * output[some, rows]).sum(-1, keepdim=True) - grad_sum[some, rows, None]
+            back = torch.baddbmm(shift, g, v.mT, beta=-1).mul_(weights)
+            d_query[some, rows] = torch.bmm(back, k).mul_(ctx.scale)
+            d_key[some, keys].baddbmm_(back.mT, q, alpha=LOG_2)
+        return d_query, d_key.to(key.dtype), d_value.to(value.dtype), None, None, None
