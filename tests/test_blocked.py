@@ -69,10 +69,11 @@ def test_equal_to_plain_softmax_however_few_scores_are_held(name, held, monkeypa
         ("sub_(grad_sum)", "sub_(0 * grad_sum)"),
         ("mul_(weights).mul_(scale)", "mul_(weights)"),
         ("d_value = weights.mT @ grad", "d_value = weights.mT @ grad * 0.5"),
-        ("scores.add_(bias)", "scores"),
-        (".log_().add_(top)", ".log_()"),
-        ("known = log_sum_exp.masked_fill(log_sum_exp == -math.inf, 0)", "known = log_sum_exp"),
-        ("top.masked_fill_(top == -math.inf, 0)", "pass"),
+        ("else scores.add_(bias)", "else scores"),
+        ("(bias.to(dtype) / LOG_2)", "bias.to(dtype)"),
+        (".log2_().add_(top)", ".log2_()"),
+        ("(log_sum_exp / LOG_2).clamp_(min=NOWHERE)", "(log_sum_exp / LOG_2)"),
+        ("keepdim=True).clamp_(min=NOWHERE)", "keepdim=True)"),
     ],
 )
 def test_planted_faults_are_seen(old, new):

@@ -492,7 +492,7 @@ def test_refuses(unhooked, call, message):  # noqa: F811
 
 # Faults, planted as in test_the_tests.py.
 
-STAIRS = "_staircase.py"
+STAIRS, KERNEL = "_staircase.py", "torch_ops.py"
 FAULTS = {
     "a window one place short": (
         "sliding_window_attention",
@@ -596,21 +596,21 @@ FAULTS = {
     ),
     "an empty row that attends to all alike": (
         "fixed_attention",
-        [(STAIRS, "result[:, empty], total[:, empty] = 0, -math.inf", "pass")],
+        [(KERNEL, "clamp_(min=NOWHERE)", "clamp_(min=-math.inf)")],
         contract.fused_matches_explicit,
         "fixed",
         "fused output",
     ),
     "parts joined by a wrong sum": (
         "strided_attention",
-        [(STAIRS, "total.log2_().add_(top)", "total.log2_().sub_(top)")],
+        [(KERNEL, "total.log2_().add_(top)", "total.log2_().sub_(top)")],
         contract.fused_matches_explicit,
         "both",
         "fused ",
     ),
     "a joint that passes no gradient": (
         "strided_attention",
-        [(STAIRS, " - grad_sum[some, rows, None]", "")],
+        [(STAIRS, ".sub_(grad_sum)", "")],
         contract.fused_matches_explicit,
         "both",
         "fused gradient of",
@@ -619,11 +619,7 @@ FAULTS = {
         "sliding_window_attention",
         [
             (STAIRS, 'CHUNK = {"cpu": 64', 'CHUNK = {"cpu": 4'),
-            (
-                STAIRS,
-                "d_key[some, keys].baddbmm_(back.mT, q, alpha=LOG_2)",
-                "d_key[some, keys] = torch.bmm(back.mT, q) * LOG_2",
-            ),
+            (STAIRS, "d_key[keys] += for_key", "d_key[keys] = for_key"),
         ],
         contract.fused_matches_explicit,
         "both sides",
@@ -634,7 +630,8 @@ FAULTS = {
 
 def plant(name, *edits):
     """Return the mechanism's record with (file, old text, new text) edits planted; "" is its own file."""
-    stairs = load("sparse/_staircase.py", [edit[1:] for edit in edits if edit[0] == STAIRS])
+    kernel = load("torch_ops.py", [edit[1:] for edit in edits if edit[0] == KERNEL])
+    stairs = load("sparse/_staircase.py", [edit[1:] for edit in edits if edit[0] == STAIRS], torch_ops=kernel)
     shared = {n: value for n, value in vars(stairs).items() if n in vars(_staircase) and not n.startswith("__")}
     own = load(f"sparse/_{name}.py", [edit[1:] for edit in edits if not edit[0]])
     used = {n: value for n, value in shared.items() if getattr(value, "__module__", "") == stairs.__name__}

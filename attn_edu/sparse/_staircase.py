@@ -14,7 +14,6 @@ from attn_edu import torch_ops
 
 CHUNK = {"cpu": 64, "cuda": 512}  # queries that are scored together
 HELD = {"cpu": 2**18, "cuda": 2**26}  # scores that exist at a time
-LOG_2 = math.log(2)  # powers of two are quicker than powers of e
 
 
 def staircase_attention(
@@ -94,9 +93,7 @@ def residue_bounds(length: int, step: int, before: int, after: int) -> tuple[Ten
     """Return the bounds of windows within each run that `by_residue` makes."""
     rows = math.ceil(length / step)
     start = torch.arange(step)[:, None] * rows
-    stop = (
-        start + (length - torch.arange(step)[:, None] + step - 1) // step
-    )  # where the run ends and its filling begins
+    stop = start + (length - torch.arange(step)[:, None] + step - 1) // step  # where its filling begins
     i = start + torch.arange(rows)
     first = torch.maximum(i - before, start)
     end = torch.minimum(i + after + 1, stop)
@@ -104,27 +101,25 @@ def residue_bounds(length: int, step: int, before: int, after: int) -> tuple[Ten
 
 
 def pieces(
-    query: Tensor, key: Tensor, first: Tensor, end: Tensor
-) -> Iterator[tuple[slice, slice, slice, Tensor, Tensor | None]]:
-    """Yield chunks: which of n, which queries, which keys, a bias (query, key), and which of its rows are empty."""
-    known: tuple[Tensor, Tensor, Tensor, Tensor | None] | None = None
+    query: Tensor, first: Tensor, end: Tensor
+) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice], Tensor]]:
+    """Yield chunks: where their queries are, where the keys that they see, and a bias (query, key)."""
     chunk, held = CHUNK.get(query.device.type, 512), HELD.get(query.device.type, 2**26)
+    dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
+    steps, bias = None, torch.empty(0)
     for start in range(0, len(first), chunk):
         rows = slice(start, start + chunk)
         low, high = int(first[start]), int(end[rows][-1])
         if low >= high:
             continue  # nobody sees anything
-        bounds = first[rows] - low, end[rows] - low
-        if known is None or not (torch.equal(known[0], bounds[0]) and torch.equal(known[1], bounds[1])):
-            j = torch.arange(high - low)
+        bounds = torch.stack([first[rows], end[rows]]) - low
+        if steps is None or not torch.equal(steps, bounds):  # most chunks are alike
+            steps, j = bounds, torch.arange(high - low)
             seen = (bounds[0][:, None] <= j) & (j < bounds[1][:, None])
-            empty = bounds[0] >= bounds[1]
-            dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
-            bias = torch.zeros((), dtype=dtype).where(seen | empty[:, None], -math.inf).to(query.device)
-            known = *bounds, bias, empty.nonzero()[:, 0].to(query.device) if empty.any() else None
-        many = max(held // known[2].numel(), 1)
-        for some in range(0, len(query), many):
-            yield slice(some, some + many), rows, slice(low, high), known[2], known[3]
+            bias = torch.zeros((), dtype=dtype).where(seen, -math.inf).to(query.device)
+        many = max(held // bias.numel(), 1)
+        for n in range(0, len(query), many):
+            yield (slice(n, n + many), rows), (slice(n, n + many), slice(low, high)), bias
 
 
 class _Staircase(torch.autograd.Function):
@@ -136,21 +131,11 @@ class _Staircase(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         """Go along the stairs."""
         dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
-        make = value.new_zeros if bool((first >= end).any()) else value.new_empty
-        output = make(*query.shape[:2], value.shape[-1])
+        output = value.new_zeros(*query.shape[:2], value.shape[-1])
         log_sum_exp = query.new_full(query.shape[:2], -math.inf, dtype=dtype)
-        known = torch.empty_like(log_sum_exp)  # the same in units of log 2
-        for some, rows, keys, bias, empty in pieces(query, key, first, end):
-            q, k, v = query[some, rows].to(dtype), key[some, keys].to(dtype), value[some, keys].to(dtype)
-            powers = torch.baddbmm(bias, q * (scale / LOG_2), k.mT)
-            top = powers.amax(-1, keepdim=True)
-            total = powers.sub_(top).exp2_().sum(-1, keepdim=True)
-            result = torch.bmm(powers, v).div_(total)
-            known[some, rows] = total.log2_().add_(top).squeeze(-1)
-            if empty is not None:
-                result[:, empty], total[:, empty] = 0, -math.inf
-            output[some, rows], log_sum_exp[some, rows] = result, total.mul_(LOG_2).squeeze(-1)
-        ctx.save_for_backward(query, key, value, first, end, output, known)
+        for rows, keys, bias in pieces(query, first, end):
+            output[rows], log_sum_exp[rows] = torch_ops.attend(query[rows], key[keys], value[keys], bias, scale)
+        ctx.save_for_backward(query, key, value, first, end, output, log_sum_exp)
         ctx.scale = scale
         return output, log_sum_exp
 
@@ -158,20 +143,14 @@ class _Staircase(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, grad_sum: Tensor) -> tuple[Tensor | None, ...]:
         """Make each chunk's weights again, and go back through them to the scores."""
-        query, key, value, first, end, output, known = ctx.saved_tensors
-        dtype = known.dtype
-        d_query = (torch.zeros_like if bool((first >= end).any()) else torch.empty_like)(query)
-        d_key, d_value = torch.zeros_like(key, dtype=dtype), torch.zeros_like(value, dtype=dtype)
-        for some, rows, keys, bias, empty in pieces(query, key, first, end):
-            q, k, v = query[some, rows].to(dtype), key[some, keys].to(dtype), value[some, keys].to(dtype)
-            q = q * (ctx.scale / LOG_2)
-            weights = (bias - known[some, rows, None]).baddbmm_(q, k.mT).exp2_()
-            if empty is not None:
-                weights[:, empty] = 0
-            g = grad[some, rows].to(dtype)
-            d_value[some, keys].baddbmm_(weights.mT, g)
-            shift = (g * output[some, rows]).sum(-1, keepdim=True) - grad_sum[some, rows, None]
-            back = torch.baddbmm(shift, g, v.mT, beta=-1).mul_(weights)
-            d_query[some, rows] = torch.bmm(back, k).mul_(ctx.scale)
-            d_key[some, keys].baddbmm_(back.mT, q, alpha=LOG_2)
+        query, key, value, first, end, output, log_sum_exp = ctx.saved_tensors
+        shift = (grad.to(grad_sum.dtype) * output).sum(-1).sub_(grad_sum)
+        d_query = torch.zeros_like(query)
+        d_key, d_value = (torch.zeros_like(x, dtype=grad_sum.dtype) for x in (key, value))
+        for rows, keys, bias in pieces(query, first, end):
+            d_query[rows], for_key, for_value = torch_ops.attend_back(
+                query[rows], key[keys], value[keys], bias, ctx.scale, log_sum_exp[rows], grad[rows], shift[rows]
+            )
+            d_key[keys] += for_key
+            d_value[keys] += for_value
         return d_query, d_key.to(key.dtype), d_value.to(value.dtype), None, None, None
