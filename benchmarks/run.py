@@ -72,8 +72,15 @@ def sides(length: int) -> tuple[int, int]:
 
 
 def lsh(rounds: int) -> Use:
-    """Return LSH attention with as many buckets as the public package takes."""
-    return Use(lambda n: {"rounds": rounds, "buckets": (max(n // CHUNK, 2),), "chunk": CHUNK})
+    """Return LSH attention with as many buckets as the public package takes, in two factors if they are many."""
+
+    def options(n: int) -> dict[str, Any]:
+        buckets = max(n // CHUNK, 2)
+        factor = near_root(buckets)
+        factors = (factor, buckets // factor) if buckets >= 16 else (buckets,)
+        return {"rounds": rounds, "buckets": factors, "chunk": CHUNK}
+
+    return Use(options)
 
 
 WINDOWS = {"before": WINDOW, "after": WINDOW}
