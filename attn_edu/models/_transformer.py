@@ -59,19 +59,22 @@ class Embedding(nn.Module):
     def forward(self, tokens: Tokens, start: int = 0) -> Float[Tensor, "*batch L d_model"]:
         """Return the vectors of the tokens, the first of which stands at position `start`."""
         words, d_model = self.table.shape
-        if not isinstance(tokens, Tensor) or tokens.is_floating_point() or tokens.dtype == torch.bool:
-            raise TypeError(
-                f"tokens: wanted a tensor of integers, got {getattr(tokens, 'dtype', type(tokens).__name__)}"
-            )
-        if tokens.ndim < 1:
-            raise ValueError("tokens: wanted shape (..., L), got ()")
-        if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < words:
-            raise ValueError(f"tokens: wanted 0 to {words - 1}, got {int(tokens.min())} to {int(tokens.max())}")
+        check_words(tokens, words)
         return self.positions(F.embedding(tokens, self.table) * math.sqrt(d_model), start)
 
     def logits(self, x: Float[Tensor, "*batch L d_model"]) -> Float[Tensor, "*batch L vocabulary"]:
         """Return the dot product of each token with each word's vector."""
         return x @ self.table.T
+
+
+def check_words(tokens: Any, words: int) -> None:
+    """Check that tokens are numbers of words in a vocabulary."""
+    if not isinstance(tokens, Tensor) or tokens.is_floating_point() or tokens.dtype == torch.bool:
+        raise TypeError(f"tokens: wanted a tensor of integers, got {getattr(tokens, 'dtype', type(tokens).__name__)}")
+    if tokens.ndim < 1:
+        raise ValueError("tokens: wanted shape (..., L), got ()")
+    if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < words:
+        raise ValueError(f"tokens: wanted 0 to {words - 1}, got {int(tokens.min())} to {int(tokens.max())}")
 
 
 def attend_to(present: Any, tokens: Tensor) -> Tensor | None:

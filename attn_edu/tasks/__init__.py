@@ -1,6 +1,8 @@
 """Small tasks, made on the spot, and one short training loop. Nothing is fetched; tqdm draws the progress bar."""
 
 from ._digits import digits as digits
+from ._far_back import colour_of as colour_of, one_capital as one_capital
+from ._duplication import duplication as duplication
 from ._lookup import three_token_lookup as three_token_lookup
 from ._train import train as train
 from ._two_rooks import two_rooks as two_rooks

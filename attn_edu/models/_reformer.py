@@ -1,0 +1,138 @@
+"""The Reformer as a language model: hashed attention, reversible residuals, a feed-forward network in chunks.
+
+Source: Kitaev et al. (2020). As there, queries are keys, normalisation stands inside F and G, and both streams start as
+the same tokens; unlike there nothing is dropped, positions are one learned table, and every layer hashes. At the end,
+as in the authors' own code, the streams are laid side by side, normalised and read by one linear layer.
+
+Going back, a layer hashes inputs that differ by rounding from those on the way there. Once in a great while a vector
+falls into another bucket, and the gradient is then that of a slightly different model.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from attn_edu.activations import ChunkedFeedForward, ReversibleStack
+from attn_edu.checks import check_arrays, check_divides, check_width
+from attn_edu.core import LayerNorm
+from attn_edu.positions import LearnedPositions
+from attn_edu.sparse import LshAttention
+
+from ._block import join, split
+from ._transformer import check_words
+
+
+class LshHeads(nn.Module):
+    """Heads of `LshAttention`: one projection W_S makes queries and keys, W_V values, W_O mixes what the heads say.
+
+    Parameters
+    ----------
+    d_model, heads : int
+        Width of the tokens, and number of heads that share it.
+    rounds, buckets, chunk, causal
+        As in `LshAttention`, for each head. All heads hash with the same rotations.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is no integer or too small, `heads` does not divide d_model, or as in `LshAttention`.
+
+    Examples
+    --------
+    >>> layer = LshHeads(d_model=6, heads=2, rounds=1, buckets=(4,), chunk=4)
+    >>> layer(torch.randn(5, 9, 6)).shape
+    torch.Size([5, 9, 6])
+    """
+
+    def __init__(
+        self, d_model: int, heads: int, rounds: int, buckets: tuple[int, ...], chunk: int, causal: bool = False
+    ) -> None:
+        super().__init__()
+        check_width("d_model", d_model)
+        check_divides("heads", heads, d_model=d_model)
+        self.heads = heads
+        self.attend = LshAttention(d_model // heads, rounds, buckets, chunk, causal)
+        self.W_S, self.W_V, self.W_O = (nn.Parameter(torch.empty(d_model, d_model)) for _ in range(3))
+        for weight in self.parameters():
+            nn.init.xavier_uniform_(weight)
+
+    def forward(self, x: Float[Tensor, "*batch L d"]) -> Float[Tensor, "*batch L d"]:
+        """Return the new tokens (..., L, d)."""
+        check_arrays(Tensor, "x: * L d, W_S: d d", x=x, W_S=self.W_S)
+        shared, value = split(x @ self.W_S, self.heads), split(x @ self.W_V, self.heads)
+        return join(self.attend(shared, value, need_weights=False)[0]) @ self.W_O
+
+
+class Reformer(nn.Module):
+    """A language model: at each place, logits for the next word.
+
+    Parameters
+    ----------
+    vocabulary, max_length : int
+        Number of words, and of places for which there is a position.
+    d_model, heads, d_hidden, layers : int
+        Width of each stream, heads of its attention, hidden features of its feed-forward networks, number of layers.
+    rounds : int
+        How often each layer hashes.
+    buckets : tuple of int
+        Into how many buckets, a number or its factors, see `angular_hash`.
+    chunk : int
+        Positions in a chunk of LSH attention.
+    tokens_at_a_time : int
+        Tokens, over the whole batch, that have hidden features at a time.
+    store : bool
+        As in `ReversibleStack`: if True, keep what any other model keeps.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is no integer or too small, `heads` does not divide d_model, or as in the parts.
+
+    Examples
+    --------
+    >>> model = Reformer(
+    ...     vocabulary=10, max_length=16, d_model=6, heads=2, d_hidden=24, layers=3,
+    ...     rounds=2, buckets=(4,), chunk=4, tokens_at_a_time=8,
+    ... )
+    >>> model(torch.zeros(5, 9, dtype=torch.long)).shape
+    torch.Size([5, 9, 10])
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        max_length: int,
+        d_model: int,
+        heads: int,
+        d_hidden: int,
+        layers: int,
+        rounds: int,
+        buckets: tuple[int, ...],
+        chunk: int,
+        tokens_at_a_time: int,
+        store: bool = False,
+    ) -> None:
+        super().__init__()
+        check_width("layers", layers)
+        check_width("vocabulary", vocabulary)
+        self.table = nn.Parameter(torch.randn(vocabulary, d_model))
+        self.positions = LearnedPositions(max_length, d_model)
+        nn.init.normal_(self.positions.P)  # as large as words: places must find each other too
+        pairs = [
+            (
+                nn.Sequential(LayerNorm(d_model), LshHeads(d_model, heads, rounds, buckets, chunk, causal=True)),
+                nn.Sequential(LayerNorm(d_model), ChunkedFeedForward(d_model, d_hidden, tokens_at_a_time)),
+            )
+            for _ in range(layers)
+        ]
+        self.stack = ReversibleStack(pairs, store)
+        self.norm = LayerNorm(2 * d_model)
+        self.head = nn.Linear(2 * d_model, vocabulary)
+
+    def forward(self, tokens: Int[Tensor, "*batch L"]) -> Float[Tensor, "*batch L vocabulary"]:
+        """Return the logits of every place. It attends to earlier ones, but see the notes of `lsh_attention`."""
+        check_words(tokens, len(self.table))
+        x = self.positions(F.embedding(tokens, self.table))
+        logits: Tensor = self.head(self.norm(self.stack(torch.cat((x, x), -1))))
+        return logits
