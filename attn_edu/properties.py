@@ -45,9 +45,7 @@ def equivariant_to_query_order(call: Call, example: Example, rng: np.random.Gene
     output = call(example)[0]
     order = rng.permutation(output.shape[-2])
     moving = ("shared", "value") if "shared" in example.inputs else ("x", "query", "attn_mask")
-    moved = {
-        name: example.inputs[name][..., order, :] for name in moving if name in example.inputs
-    }
+    moved = {name: example.inputs[name][..., order, :] for name in moving if name in example.inputs}
     if "x" in moved and "attn_mask" in moved:
         moved["attn_mask"] = moved["attn_mask"][..., order]
     return bool(np.allclose(call(_with(example, **moved))[0], output[..., order, :], atol=1e-12))
