@@ -4,6 +4,7 @@ import jaxtyping
 import numpy as np
 import pytest
 import torch
+from contract import shapes_checked
 from numpy.testing import assert_allclose
 from test_activations import kept
 from torch import nn
@@ -11,7 +12,7 @@ from watching import Largest
 
 from attn_edu.core import feed_forward, layer_norm
 from attn_edu.models import LshHeads, Reformer
-from attn_edu.sparse import lsh_attention
+from attn_edu.sparse import LshAttention, lsh_attention
 
 SIZES = {"vocabulary": 7, "max_length": 512, "d_model": 6, "heads": 2, "d_hidden": 13, "layers": 3}
 HASH = {"rounds": 2, "buckets": (4,), "chunk": 3, "tokens_at_a_time": 5}
@@ -78,14 +79,16 @@ def test_nothing_is_lost_by_keeping_less(tokens):
         assert_allclose(a, b, rtol=1e-9, atol=1e-10)
 
 
-def test_what_it_keeps_does_not_grow_with_layers():
+def test_of_a_layer_it_keeps_the_buckets_alone():
     tokens = torch.zeros(2, 32, dtype=torch.long)
     found = {}
     for layers in (2, 4, 8):
         for store in (False, True):
             model = build(layers=layers, store=store)
             found[store, layers] = kept(lambda model=model: model(tokens), model.parameters())[0]
-    assert found[False, 2] == found[False, 4] == found[False, 8] < found[True, 2]
+    buckets = 2 * SIZES["heads"] * model.stack.parts[0][1].attend.rotations.shape[0] * 32 * 4  # of a layer, in bytes
+    assert found[False, 8] - found[False, 4] == 2 * (found[False, 4] - found[False, 2]) == 4 * buckets
+    assert found[False, 2] < found[True, 2]
     assert found[True, 8] - found[True, 4] == 2 * (found[True, 4] - found[True, 2])
 
 
@@ -129,3 +132,27 @@ def test_it_refuses(change, error, message):
             LshHeads(6, 2, 1, (4,), 3)(torch.zeros(4, 5))
     finally:
         jaxtyping.config.update("jaxtyping_disable", before)
+
+
+def test_a_layer_hashes_once(monkeypatch):
+    """Going back, inputs are off by rounding: a second hash could put a vector elsewhere."""
+    calls = []
+    hash_once = LshAttention.hash
+    monkeypatch.setattr(LshAttention, "hash", lambda self, x: calls.append(1) or hash_once(self, x))
+    for store in (True, False):
+        torch.manual_seed(0)
+        model = Reformer(10, 16, 6, 2, 24, 3, 2, (4,), 4, 8, store=store)
+        model(torch.arange(16)[None] % 10).square().sum().backward()
+    assert len(calls) == 2 * 3
+
+
+def test_buckets_of_the_wrong_shape_are_refused():
+    layer = LshAttention(4, 2, (4,), 3)
+    x = torch.randn(2, 5, 4)
+    for bucket in (torch.zeros(2, 2, 6, dtype=torch.long), torch.zeros(2, 2, 5)):
+        match = r"bucket: wanted integers of shape \(2, 2, 5\), got"
+        with shapes_checked(False), pytest.raises(ValueError, match=match):
+            layer(x, x, bucket=bucket)
+    for need_weights in (True, False):
+        given, _ = layer(x, x, need_weights, layer.hash(x))
+        assert torch.equal(given, layer(x, x, need_weights)[0])

@@ -10,18 +10,30 @@ from torch.autograd.function import once_differentiable
 
 from attn_edu.checks import check_arrays, check_flag
 
-Step = tuple[Callable[[Tensor], Tensor], Sequence[Tensor]]  # F or G, and the tensors in it that are trained
+Step = tuple[Callable[..., Tensor], Sequence[Tensor]]  # F or G, and the tensors in it that are trained
 
 
-def forth(x: Tensor, steps: Iterable[Step]) -> Tensor:
-    """Take every step (a, b) → (b, a + f(b)): by F from (X_1, X_2) to (X_2, Y_1), by G from there to (Y_1, Y_2)."""
-    a, b = x.chunk(2, -1)
+def decide(function: Callable[..., Tensor], b: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Call a function for the first time; return its result, and what it decided if it has a method `decide`."""
+    if hasattr(function, "decide"):
+        result, decided = function.decide(b)
+        return result, decided
+    return function(b), None
+
+
+def forth(x: Tensor, steps: Iterable[Step]) -> tuple[Tensor, list[Tensor | None]]:
+    """Take every step (a, b) → (b, a + f(b)): by F from (X_1, X_2) to (X_2, Y_1), by G from there to (Y_1, Y_2).
+
+    Return the streams, and what each function decided.
+    """
+    (a, b), decisions = x.chunk(2, -1), []
     for function, _ in steps:
-        result = function(b)
+        result, decided = decide(function, b)
         if result.shape != b.shape:
             raise ValueError(f"layers: wanted results of shape {tuple(b.shape)}, got {tuple(result.shape)}")
         a, b = b, a + result
-    return torch.cat((a, b), -1)
+        decisions.append(decided)
+    return torch.cat((a, b), -1), decisions
 
 
 def randomness(device: torch.device) -> Tensor:
@@ -30,16 +42,17 @@ def randomness(device: torch.device) -> Tensor:
 
 
 class Recomputed(torch.autograd.Function):
-    """`forth`, of which only the result is kept."""
+    """`forth`, of which only the result is kept, and what was decided on the way."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, steps: Sequence[Step], *trained: Tensor) -> Tensor:
         """Go forth. Each tensor in the steps that is trained comes once more, for autograd to know of it."""
         state = randomness(x.device)
-        y = forth(x.detach(), steps)
+        y, decisions = forth(x.detach(), steps)
         if not torch.equal(state, randomness(x.device)):
             raise ValueError("layers: wanted none that draws random numbers, as dropout in training does; got one")
-        ctx.save_for_backward(y, *trained)  # y is new; the others exist anyway, and changes to them are found out
+        # y and the decisions are new; the others exist anyway, and changes to them are found out.
+        ctx.save_for_backward(y, *decisions, *trained)
         ctx.steps, ctx.order, kind = steps, [id(tensor) for tensor in trained], x.device.type
         ctx.cast = {"dtype": torch.get_autocast_dtype(kind), "enabled": torch.is_autocast_enabled(kind)}
         return y
@@ -48,13 +61,13 @@ class Recomputed(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Undo step after step: (b, s) came from (s − f(b), b)."""
-        y = ctx.saved_tensors[0]
+        y, *decisions = ctx.saved_tensors[: 1 + len(ctx.steps)]
         (b, s), (d_b, d_s) = y.chunk(2, -1), grad.chunk(2, -1)
         found: dict[int, Tensor] = {}
-        for function, trained in reversed(ctx.steps):
+        for (function, trained), decided in zip(reversed(ctx.steps), reversed(decisions), strict=True):
             with torch.enable_grad(), torch.autocast(y.device.type, **ctx.cast):
                 b = b.detach().requires_grad_().view_as(b)  # not a leaf: PyTorch's flop counter fails on those
-                result = function(b)
+                result = function(b) if decided is None else function(b, decided)
             if result.requires_grad:
                 parts = torch.autograd.grad(result, (b, *trained), d_s.to(result.dtype), allow_unused=True)
                 d_b = d_b if parts[0] is None else d_b + parts[0]
@@ -69,7 +82,7 @@ class Recomputed(torch.autograd.Function):
 def run(x: Tensor, steps: Sequence[Step], store: bool) -> Tensor:
     """Take the steps; if `store`, let autograd keep what it will need, else only the last output."""
     if store or not torch.is_grad_enabled():
-        return forth(x, steps)
+        return forth(x, steps)[0]
     trained = {id(tensor): tensor for _, tensors in steps for tensor in tensors if tensor.requires_grad}
     return Recomputed.apply(
         x, [(f, [t for t in tensors if t.requires_grad]) for f, tensors in steps], *trained.values()
@@ -81,7 +94,9 @@ class ReversibleStack(nn.Module):
 
     Nothing is kept for the backward pass but the last output, however many layers there are. In return each F and G is
     called once more. They must not draw random numbers or change any state, and what is trained in them must be among
-    their parameters.
+    their parameters. The second call gets inputs that differ from the first's by rounding. A function that decides
+    something by its input, as a hash does, would decide otherwise once in a while: let it have a method ``decide(x)``
+    that returns its result and a tensor of what it decided. That is kept, and comes back as second argument.
 
     Parameters
     ----------

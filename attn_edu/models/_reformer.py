@@ -4,8 +4,8 @@ Source: Kitaev et al. (2020). As there, queries are keys, normalisation stands i
 the same tokens; unlike there nothing is dropped, positions are one learned table, and every layer hashes. At the end,
 as in the authors' own code, the streams are laid side by side, normalised and read by one linear layer.
 
-Going back, a layer hashes inputs that differ by rounding from those on the way there. Once in a great while a vector
-falls into another bucket, and the gradient is then that of a slightly different model.
+Going back, a layer's inputs differ by rounding from those on the way there, and once in a great while a vector would
+fall into another bucket. So the buckets are kept: an integer for each token, head and round.
 """
 
 import torch
@@ -57,11 +57,33 @@ class LshHeads(nn.Module):
         for weight in self.parameters():
             nn.init.xavier_uniform_(weight)
 
-    def forward(self, x: Float[Tensor, "*batch L d"]) -> Float[Tensor, "*batch L d"]:
-        """Return the new tokens (..., L, d)."""
+    def forward(
+        self, x: Float[Tensor, "*batch L d"], bucket: Int[Tensor, "*batch heads r L"] | None = None
+    ) -> Float[Tensor, "*batch L d"]:
+        """Return the new tokens (..., L, d), by the buckets that `decide` returned, if they are given."""
+        return self.decide(x, bucket)[0]
+
+    def decide(
+        self, x: Float[Tensor, "*batch L d"], bucket: Int[Tensor, "*batch heads r L"] | None = None
+    ) -> tuple[Float[Tensor, "*batch L d"], Int[Tensor, "*batch heads r L"]]:
+        """Return the new tokens, and the bucket of each token in each head and round."""
         check_arrays(Tensor, "x: * L d, W_S: d d", x=x, W_S=self.W_S)
         shared, value = split(x @ self.W_S, self.heads), split(x @ self.W_V, self.heads)
-        return join(self.attend(shared, value, need_weights=False)[0]) @ self.W_O
+        bucket = self.attend.hash(shared).to(torch.int32) if bucket is None else bucket
+        return join(self.attend(shared, value, need_weights=False, bucket=bucket)[0]) @ self.W_O, bucket
+
+
+class _Normed(nn.Sequential):
+    """A normalisation and `LshHeads`, which keeps to the buckets that it is told."""
+
+    def forward(self, x: Tensor, bucket: Tensor | None = None) -> Tensor:
+        tokens: Tensor = self[1](self[0](x), bucket)
+        return tokens
+
+    def decide(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        heads = self[1]
+        assert isinstance(heads, LshHeads)
+        return heads.decide(self[0](x))
 
 
 class Reformer(nn.Module):
@@ -121,7 +143,7 @@ class Reformer(nn.Module):
         nn.init.normal_(self.positions.P)  # as large as words: places must find each other too
         pairs = [
             (
-                nn.Sequential(LayerNorm(d_model), LshHeads(d_model, heads, rounds, buckets, chunk, causal=True)),
+                _Normed(LayerNorm(d_model), LshHeads(d_model, heads, rounds, buckets, chunk, causal=True)),
                 nn.Sequential(LayerNorm(d_model), ChunkedFeedForward(d_model, d_hidden, tokens_at_a_time)),
             )
             for _ in range(layers)

@@ -288,14 +288,24 @@ class LshAttention(nn.Module):
         return bucket
 
     def forward(
-        self, shared: Float[Tensor, "*batch L d_k"], value: Float[Tensor, "*batch L d_v"], need_weights: bool = True
+        self,
+        shared: Float[Tensor, "*batch L d_k"],
+        value: Float[Tensor, "*batch L d_v"],
+        need_weights: bool = True,
+        bucket: Int[Tensor, "*batch r L"] | None = None,
     ) -> tuple[Float[Tensor, "*batch L d_v"], Float[Tensor, "*batch L L"] | None]:
-        """Return the output (..., L, d_v), and the weights (..., L, L) if `need_weights`, else None."""
+        """Return the output (..., L, d_v), and the weights (..., L, L) if `need_weights`, else None.
+
+        With `bucket`, what `hash` returned before for vectors nearly the same, nothing is hashed again.
+        """
         check_arrays(Tensor, PATTERN, shared=shared, value=value, rotations=self.rotations)
         batch, scale = shared.shape[:-2], 1 / math.sqrt(shared.shape[-1])
         dtype = torch.float64 if shared.dtype == torch.float64 else torch.float32
         q, v = (x.reshape(math.prod(batch), *x.shape[-2:]).to(dtype) for x in (shared, value))
-        plan = make_plan(self.hash(q), self.chunk)
+        wanted = (*batch, len(self.rotations), shared.shape[-2])
+        if bucket is not None and (bucket.shape != wanted or bucket.is_floating_point()):
+            raise ValueError(f"bucket: wanted integers of shape {wanted}, got {bucket.dtype}, {tuple(bucket.shape)}")
+        plan = make_plan(self.hash(q) if bucket is None else bucket.reshape(len(q), *wanted[-2:]), self.chunk)
         if not need_weights:
             output = HashedAttention.apply(q, v, plan, self.chunk, self.causal, scale)
             return output.to(value.dtype).reshape(value.shape), None
