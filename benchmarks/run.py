@@ -127,6 +127,18 @@ def unfused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return (q @ k.mT / math.sqrt(WIDTH)).softmax(-1) @ v
 
 
+def projected(length: int, device: torch.device) -> Step:
+    """Return one pass of fused attention with projections: what an exact multi-head layer cannot do without."""
+    x = leaf("x", (1, length, HEADS * WIDTH), device)
+    matrices = [leaf(name, (HEADS * WIDTH, HEADS * WIDTH), device) for name in ("W_Q", "W_K", "W_V", "W_O")]
+
+    def forward() -> Tensor:
+        q, k, v = ((x @ W).unflatten(-1, (HEADS, WIDTH)).transpose(1, 2) for W in matrices[:3])
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2) @ matrices[3]
+
+    return pass_of(forward, [x, *matrices])
+
+
 def plain_example(record: Mechanism, use: Use = Use(), batch: tuple[int, ...] = (1,)) -> Example | None:
     """Return the example of the case, or the first into which nothing but floats goes, with the lengths `DRAWN`."""
     sizes = Sizes(batch, *DRAWN, h=HEADS, d=WIDTH, d_k=WIDTH, d_v=WIDTH)
@@ -184,6 +196,7 @@ def package_axial(length: int, device: torch.device) -> Step:
 PLAIN: dict[str, Make] = {
     FUSED: partial(on_heads, F.scaled_dot_product_attention),
     f"{FUSED}, causal": partial(on_heads, partial(F.scaled_dot_product_attention, is_causal=True)),
+    f"{FUSED}, projected": projected,
     "unfused": partial(on_heads, unfused),
 }
 PACKAGES: dict[str, dict[str, Make]] = {

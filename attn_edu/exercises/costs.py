@@ -41,7 +41,8 @@ def _join(outputs: np.ndarray, log_sums: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def _parts() -> list[tuple[np.ndarray, np.ndarray]]:
     by_hand = (np.array([[[1.0]], [[2.8]]]), np.log(np.array([[3.0], [5.0]])))
-    far = (np.array([[[1.0, 2]], [[3, 4]]]), np.array([[1000.0], [1000.0]]))  # exp of these overflows
+    outputs = np.array([[[1.0, 2], [5, 6]], [[3, 4], [7, 8]]])
+    far = (outputs, np.array([[1000.0, -1000], [1000, -999]]))  # exp of these overflows, or is 0
     sums = _rng.normal(size=(3, 4))
     sums[1, 2] = -np.inf  # nothing there
     outputs = _rng.normal(size=(3, 4, 2))

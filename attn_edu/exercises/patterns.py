@@ -1,5 +1,6 @@
 """Exercises of the chapter *Patterns*."""
 
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +32,10 @@ def _judge_dilations(answer: Any) -> str | None:
         found = answer(length)
         if found is None:
             return None
-        layers = [window_pattern(length, before=1, after=0, dilation=int(step)) for step in found]
+        steps = list(found)
+        if any(step != int(step) for step in steps):
+            raise ValueError(f"dilations are whole numbers, got {steps}")
+        layers = [window_pattern(length, before=1, after=0, dilation=int(step)) for step in steps]
         seen = reach(layers, len(layers))[-1] if layers else np.eye(length, dtype=bool)[-1]
         return len(layers), int(seen.sum())
 
@@ -48,6 +52,24 @@ def _judge_dilations(answer: Any) -> str | None:
 def _far(Q: np.ndarray, K: np.ndarray, V: np.ndarray, stride: int) -> np.ndarray:
     allowed = strided_pattern(len(Q), stride=stride, part="strided")
     return scaled_dot_product(Q, K, V, attn_mask=allowed)[0]
+
+
+def _judge_far(answer: Any) -> str | None:
+    sizes = ((6, 2, 3, 2), (6, 3, 2, 3), (4, 2, 2, 4), (5, 2, 1, 1), (12, 4, 2, 3))
+    fault = expect_function(answer, _far, *_sequences(*sizes))
+    if fault:
+        return fault
+    (case,) = _sequences((2048, 2, 2, 512))
+    tracemalloc.start()
+    try:
+        answer(*case)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # A mask of L×L booleans takes 4 MiB, the scores that are needed a quarter of one.
+    if most > 2048**2 / 2:
+        return f"the numbers are right, but for 2,048 places it took {most / 2**20:.0f} MiB: it makes an L×L matrix"
+    return None
 
 
 def _sequences(*sizes: tuple[int, int, int, int]) -> list[tuple[Any, ...]]:
@@ -98,10 +120,8 @@ dilations = Exercise(
 )
 
 far = Exercise(
-    "The output of the strided part, for a stride that divides L, from scores of l small squares alone.",
-    lambda answer: expect_function(
-        answer, _far, *_sequences((6, 2, 3, 2), (6, 3, 2, 3), (4, 2, 2, 4), (5, 2, 1, 1), (12, 4, 2, 3))
-    ),
+    "The output of the strided part, for a stride that divides L, from scores of l small squares alone: no L×L matrix.",
+    _judge_far,
     (
         "Places 0, l, 2l, … see nobody but each other. So do 1, l + 1, 2l + 1, …: l sequences that have nothing to do "
         "with one another.",

@@ -1,6 +1,7 @@
 """Exercises of the chapter *Made again instead of kept*."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,23 @@ from ._check import Exercise, expect_close, expect_function
 _rng = np.random.default_rng(11)
 
 Function = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A function that messages can name; if `most` is given, for so many tokens at a time and no more."""
+
+    function: Function
+    name: str
+    most: int | None = None
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        if self.most is not None and len(x) > self.most:
+            raise ValueError(f"network: wanted at most {self.most} tokens at a time, got {len(x)}")
+        return self.function(x)
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 def _double(x: np.ndarray) -> np.ndarray:
@@ -24,13 +42,16 @@ def _mix(x: np.ndarray) -> np.ndarray:
     return np.tanh(x).mean(axis=0) + x**2 / 8
 
 
+_F, _G, _MIX = _Named(_double, "2x"), _Named(_clip, "max(0, x − 1)"), _Named(_mix, "mean(tanh x) + x²/8")
+
+
 def _inputs(y_1: np.ndarray, y_2: np.ndarray, F: Function, G: Function) -> tuple[np.ndarray, np.ndarray]:
     x_2 = y_2 - G(y_1)
     return y_1 - F(x_2), x_2
 
 
 def _in_chunks(X: np.ndarray, network: Function, chunk: int) -> np.ndarray:
-    return network(X)
+    return np.concatenate([network(X[start : start + chunk]) for start in range(0, len(X), chunk)])
 
 
 def _way_back(
@@ -43,7 +64,7 @@ def _way_back(
 
 
 def _judge_counted(answer: Any) -> str | None:
-    if not isinstance(answer, tuple | list) or len(answer) != 4:
+    if not isinstance(answer, tuple | list | np.ndarray) or len(answer) != 4:
         return f"wanted four numbers in a tuple, got {answer!r}"
     wanted = {
         "what the plain model keeps": 12 * 48 * 2**18,
@@ -57,6 +78,10 @@ def _judge_counted(answer: Any) -> str | None:
 
 def _row_mean(x: np.ndarray) -> np.ndarray:
     return np.maximum(0, x) - x.mean(axis=-1, keepdims=True)
+
+
+def _in_parts(L: int, chunk: int) -> tuple[np.ndarray, _Named, int]:
+    return _rng.normal(size=(L, 3)), _Named(_row_mean, f"a network for {chunk} tokens at most", chunk), chunk
 
 
 def _draw(L: int, d: int) -> tuple[np.ndarray, ...]:
@@ -77,9 +102,9 @@ inputs = Exercise(
     lambda answer: expect_function(
         answer,
         _inputs,
-        (np.array([[11.0]]), np.array([[7.0]]), _double, _clip),
-        (_rng.normal(size=(4, 3)), _rng.normal(size=(4, 3)), _mix, _clip),
-        (_rng.normal(size=(2, 5)), _rng.normal(size=(2, 5)), _clip, _mix),
+        (np.array([[11.0]]), np.array([[7.0]]), _F, _G),
+        (_rng.normal(size=(4, 3)), _rng.normal(size=(4, 3)), _MIX, _G),
+        (_rng.normal(size=(2, 5)), _rng.normal(size=(2, 5)), _G, _MIX),
     ),
     (
         "Which of the two functions was given something that is still there?",
@@ -92,9 +117,9 @@ in_chunks = Exercise(
     lambda answer: expect_function(
         answer,
         _in_chunks,
-        (_rng.normal(size=(8, 3)), _row_mean, 4),
-        (_rng.normal(size=(10, 3)), _row_mean, 4),
-        (_rng.normal(size=(3, 2)), _row_mean, 5),
+        _in_parts(8, 4),
+        _in_parts(10, 4),
+        _in_parts(3, 5),
     ),
     (
         "Try 10 tokens and a chunk of 4. Which tokens never reach the network?",

@@ -1,8 +1,9 @@
 """The Reformer as a language model: hashed attention, reversible residuals, a feed-forward network in chunks.
 
 Source: Kitaev et al. (2020). As there, queries are keys, normalisation stands inside F and G, and both streams start as
-the same tokens; unlike there nothing is dropped, positions are one learned table, and every layer hashes. At the end,
-as in the authors' own code, the streams are laid side by side, normalised and read by one linear layer.
+the same tokens; unlike there nothing is dropped, and positions are one learned table. Every layer hashes, as in the
+authors' settings for imagenet64; in those for enwik8 only one in four does. At the end, as in their code, the streams
+are laid side by side, normalised and read by one linear layer.
 
 Going back, a layer's inputs differ by rounding from those on the way there, and once in a great while a vector would
 fall into another bucket. So the buckets are kept: an integer for each token, head and round.

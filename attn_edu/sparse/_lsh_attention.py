@@ -138,7 +138,7 @@ def lsh_attention(
 ) -> tuple[Float[np.ndarray, "*batch L d_v"], Float[np.ndarray, "*batch L L"]]:
     r"""Attend to those whom a hash has put near, in any of its rounds.
 
-    Each round alone gives :math:`o^{(r)}_i` and a log-sum-exp :math:`\ell^{(r)}_i`. A pair that meets in
+    Each round alone gives :math:`o^{(r)}_i` and the log of the sum of its exponentials, :math:`\ell^{(r)}_i`. A pair that meets in
     :math:`N_{ij}` rounds has :math:`\log N_{ij}` subtracted from its score in each, and the rounds are joined with
     weights :math:`e^{\ell^{(r)}_i - \ell_i}`. So each pair counts once, and the sum is one softmax over the union.
     That is what is computed here.
@@ -172,9 +172,12 @@ def lsh_attention(
 
     Notes
     -----
-    Where the paper leaves a choice: scores are divided by √d_k, which it omits for clarity. A chunk looks at the one
-    before within its round only, the first at none. Only pairs within one bucket meet. Chunks are cut after everything
-    is sorted, so even in causal order a later position can move their borders, and so change whom an earlier one meets.
+    As in the paper, a chunk looks at the one before within its round only, the first at none, and only pairs within one
+    bucket meet; common code lets chunks look further. Two choices are ours. Scores are divided by √d_k, which the paper
+    omits for clarity; and N counts the rounds in which a pair *meets*, where the paper's counts the rounds in which it
+    shares a bucket: with that, a pair that a border parts in one round would count less than once. Chunks are cut after
+    everything is sorted, so even in causal order a later position can move their borders, and with them whom an earlier
+    one meets.
 
     References
     ----------
@@ -346,9 +349,9 @@ MECHANISM = Mechanism(
     title="LSH attention",
     citation="kitaev2020reformer",
     equation=r"\begin{gathered} \operatorname{softmax}_{j \in P_i}\!\left("
-    r"\frac{q_i \cdot q_j}{\sqrt{d_k}\, \|q_j\|}\right) \\ P_i: \text{ same bucket and chunk,} \\ "
-    r"\text{or the chunk before, in any round} \end{gathered}",
-    cost=r"O(r L c\,(d_k + d_v) + r L d_k f)",
+    r"\frac{q_i \cdot q_j}{\sqrt{d_k}\, \|q_j\|}\right) \\ P_i: j \ne i \text{ of its bucket, in its chunk} \\ "
+    r"\text{or the one before, in any round;} \\ \text{itself if there are none} \end{gathered}",
+    cost=r"O(r L (c\,(d_k + d_v) + d_k f + \log L))",
     kind="attention",
     reference=lsh_attention,
     module=LshAttention,

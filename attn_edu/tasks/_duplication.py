@@ -36,7 +36,7 @@ def duplication(rng: np.random.Generator, count: int, length: int, symbols: int)
 
     References
     ----------
-    Kitaev et al. (2020), section 5, with length 1,024 and 127 symbols.
+    Kitaev et al. (2020), section 2.1, with length 1,024 and 127 symbols.
 
     Examples
     --------
