@@ -138,10 +138,10 @@ def lsh_attention(
 ) -> tuple[Float[np.ndarray, "*batch L d_v"], Float[np.ndarray, "*batch L L"]]:
     r"""Attend to those whom a hash has put near, in any of its rounds.
 
-    Each round alone gives :math:`o^{(r)}_i` and the log of the sum of its exponentials, :math:`\ell^{(r)}_i`. A pair that meets in
-    :math:`N_{ij}` rounds has :math:`\log N_{ij}` subtracted from its score in each, and the rounds are joined with
-    weights :math:`e^{\ell^{(r)}_i - \ell_i}`. So each pair counts once, and the sum is one softmax over the union.
-    That is what is computed here.
+    Each round alone gives :math:`o^{(r)}_i` and the log of the sum of its exponentials, :math:`\ell^{(r)}_i`. A pair
+    that meets in :math:`N_{ij}` rounds has :math:`\log N_{ij}` subtracted from its score in each, and the rounds are
+    joined with weights :math:`e^{\ell^{(r)}_i - \ell_i}`. So each pair counts once, and the sum is one softmax over the
+    union. That is what is computed here.
 
     Parameters
     ----------
