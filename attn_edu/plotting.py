@@ -372,5 +372,5 @@ def growth(
         ax.yaxis.set_major_formatter(said)
         small = [] if note is None else [part for line in note.splitlines() for part in textwrap.wrap(line, 54)]
         ax.set_xlabel("\n".join(["tokens", *small]), fontsize=9)
-        ax.set_title({"seconds": "time", "peak_bytes": "memory at the peak"}[of], loc="left", fontsize=11)
+        ax.set_title({"seconds": "time", "peak_bytes": "memory at the peak"}[of], loc="left", fontsize=11, pad=18)
     return ax
