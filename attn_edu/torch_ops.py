@@ -1,20 +1,15 @@
 """The few pieces that PyTorch modules share."""
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from attn_edu._slabs import BlockedAttention
 from attn_edu.checks import check_mask
-
-HELD = {"cpu": 2**18, "cuda": 2**26}  # scores that `blocked_attention` holds at a time
-LOG_2 = math.log(2)
-NOWHERE = -1e29  # below every score
 
 
 def may_attend(
@@ -198,7 +193,7 @@ def blocked_attention(
     flat = [x.reshape(outer, inner, *x.shape[-2:]) for x in (query, key, value)]
     if bias is not None:
         bias = bias.detach()
-    output, log_sum_exp = _BlockedAttention.apply(*flat, bias, scale, blocks)
+    output, log_sum_exp = BlockedAttention.apply(*flat, bias, scale, blocks)
     return output.reshape(*blocks, c, value.shape[-1]), log_sum_exp.reshape(*blocks, c)
 
 
@@ -231,91 +226,3 @@ def combine(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     shares = (sums - total).exp().unsqueeze(-1)  # of an empty row: 0
     output = sum(share.to(part.dtype) * part for share, (part, _) in zip(shares, parts, strict=True))
     return torch.as_tensor(output), total.masked_fill(empty, -math.inf)
-
-
-def slabs(shape: torch.Size, keys: int, held: int) -> Iterator[tuple[slice, slice]]:
-    """Cut queries (outer, inner, c, d_k), c in a block, into slabs of at most `held` scores, or of one block."""
-    outer, inner, c, _ = shape
-    blocks = max(held // max(c * keys, 1), 1)
-    many, few = max(min(blocks // max(inner, 1), outer), 1), max(min(blocks, inner), 1)
-    for first in range(0, outer, many):
-        for start in range(0, inner, few):
-            yield slice(first, first + many), slice(start, start + few)
-
-
-def scored(query: Tensor, key: Tensor, bias: Tensor | None, scale: float | Tensor) -> Tensor:
-    """Return scores in units of log 2, in single precision at least: a power of two is quicker than one of e.
-
-    A bias comes in these units too; one of small integers is 0 where a query may attend.
-    """
-    dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
-    scores = (query.to(dtype) @ key.to(dtype).mT).mul_(scale / LOG_2)
-    if bias is None:
-        return scores
-    return scores.add_(bias, alpha=10 * NOWHERE) if bias.dtype == torch.uint8 else scores.add_(bias)
-
-
-def attend(
-    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float | Tensor
-) -> tuple[Tensor, Tensor]:
-    """Attend in every block of a slab; return output and log-sum-exp."""
-    powers = scored(query, key, bias, scale)
-    if not powers.shape[-1]:
-        return value.new_zeros(*query.shape[:-1], value.shape[-1]), powers.new_full(query.shape[:-1], -math.inf)
-    top = powers.amax(-1, keepdim=True).clamp_(min=NOWHERE)
-    total = powers.sub_(top).exp2_().sum(-1, keepdim=True)
-    output = (powers @ value.to(powers.dtype)).div_(total.masked_fill(total == 0, 1))
-    return output.to(value.dtype), total.log2_().add_(top).mul_(LOG_2).squeeze(-1)
-
-
-def attend_back(
-    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float | Tensor, log_sum_exp: Tensor,
-    grad: Tensor, shift: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Return the gradients of query, key and value in every block of a slab.
-
-    The derivative of score s_ij is w_ij (g_i · v_j − shift_i), where w are weights made again from the log-sum-exp and
-    shift_i = g_i · o_i less the gradient of the log-sum-exp.
-    """
-    weights = scored(query, key, bias, scale)
-    weights.sub_((log_sum_exp / LOG_2).clamp_(min=NOWHERE).unsqueeze(-1)).exp2_()
-    grad = grad.to(weights.dtype)
-    d_value = weights.mT @ grad
-    back = (grad @ value.to(grad.dtype).mT).sub_(shift.unsqueeze(-1)).mul_(weights).mul_(scale)
-    return back @ key.to(back.dtype), back.mT @ query.to(back.dtype), d_value
-
-
-class _BlockedAttention(torch.autograd.Function):
-    """`blocked_attention` on blocks with two axes."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float, blocks: torch.Size
-    ) -> tuple[Tensor, Tensor]:
-        """Go through the slabs."""
-        output = value.new_empty(*query.shape[:-1], value.shape[-1])
-        dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
-        if bias is not None:
-            area = (query.shape[-2], key.shape[-2])
-            bias = (bias.to(dtype) / LOG_2).expand(*blocks, *area).reshape(*query.shape[:2], *area)
-        log_sum_exp = query.new_empty(query.shape[:-1], dtype=dtype)
-        for at in slabs(query.shape, key.shape[2], HELD[query.device.type]):
-            b = None if bias is None else bias[at]
-            output[at], log_sum_exp[at] = attend(query[at], key[at], value[at], b, scale)
-        ctx.save_for_backward(query, key, value, bias, output, log_sum_exp)
-        ctx.scale = scale
-        return output, log_sum_exp
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor, grad_sum: Tensor) -> tuple[Tensor | None, ...]:
-        """Go through the slabs again."""
-        query, key, value, bias, output, log_sum_exp = ctx.saved_tensors
-        shift = (grad.to(grad_sum.dtype) * output).sum(-1).sub_(grad_sum)
-        grads = [torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (query, key, value)]
-        for at in slabs(query.shape, key.shape[2], HELD[query.device.type]):
-            b = None if bias is None else bias[at]
-            parts = attend_back(query[at], key[at], value[at], b, ctx.scale, log_sum_exp[at], grad[at], shift[at])
-            for whole, part in zip(grads, parts, strict=True):
-                whole[at] = part
-        return *grads, None, None, None

@@ -492,7 +492,7 @@ def test_refuses(unhooked, call, message):  # noqa: F811
 
 # Faults, planted as in test_the_tests.py.
 
-STAIRS, KERNEL = "_staircase.py", "torch_ops.py"
+STAIRS, KERNEL = "_staircase.py", "_slabs.py"
 FAULTS = {
     "a window one place short": (
         "sliding_window_attention",
@@ -630,8 +630,9 @@ FAULTS = {
 
 def plant(name, *edits):
     """Return the mechanism's record with (file, old text, new text) edits planted; "" is its own file."""
-    kernel = load("torch_ops.py", [edit[1:] for edit in edits if edit[0] == KERNEL])
-    stairs = load("sparse/_staircase.py", [edit[1:] for edit in edits if edit[0] == STAIRS], torch_ops=kernel)
+    kernel = load(KERNEL, [edit[1:] for edit in edits if edit[0] == KERNEL])
+    used = {"attend": kernel.attend, "attend_back": kernel.attend_back}
+    stairs = load("sparse/_staircase.py", [edit[1:] for edit in edits if edit[0] == STAIRS], **used)
     shared = {n: value for n, value in vars(stairs).items() if n in vars(_staircase) and not n.startswith("__")}
     own = load(f"sparse/_{name}.py", [edit[1:] for edit in edits if not edit[0]])
     used = {n: value for n, value in shared.items() if getattr(value, "__module__", "") == stairs.__name__}

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from attn_edu import torch_ops
+from attn_edu._slabs import attend, attend_back
 
 CHUNK = {"cpu": 64, "cuda": 512}  # queries that are scored together
 HELD = {"cpu": 2**18, "cuda": 2**26}  # scores that exist at a time
@@ -134,7 +135,7 @@ class _Staircase(torch.autograd.Function):
         output = value.new_zeros(*query.shape[:2], value.shape[-1])
         log_sum_exp = query.new_full(query.shape[:2], -math.inf, dtype=dtype)
         for rows, keys, bias in pieces(query, first, end):
-            output[rows], log_sum_exp[rows] = torch_ops.attend(query[rows], key[keys], value[keys], bias, scale)
+            output[rows], log_sum_exp[rows] = attend(query[rows], key[keys], value[keys], bias, scale)
         ctx.save_for_backward(query, key, value, first, end, output, log_sum_exp)
         ctx.scale = scale
         return output, log_sum_exp
@@ -148,7 +149,7 @@ class _Staircase(torch.autograd.Function):
         d_query = torch.zeros_like(query)
         d_key, d_value = (torch.zeros_like(x, dtype=grad_sum.dtype) for x in (key, value))
         for rows, keys, bias in pieces(query, first, end):
-            d_query[rows], for_key, for_value = torch_ops.attend_back(
+            d_query[rows], for_key, for_value = attend_back(
                 query[rows], key[keys], value[keys], bias, ctx.scale, log_sum_exp[rows], grad[rows], shift[rows]
             )
             d_key[keys] += for_key
