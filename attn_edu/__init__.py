@@ -10,6 +10,9 @@ from . import core as core
 from . import positions as positions
 from . import heads as heads
 from . import neighbours as neighbours
+from . import scores as scores
+from . import selection as selection
+from . import recurrent as recurrent
 from . import vision as vision
 from . import sparse as sparse
 from . import activations as activations

@@ -19,7 +19,7 @@ def check_arrays(kind: Any, pattern: str, **arrays: Any) -> None:
     pattern : str
         For each argument its axes, ``*`` for the batch axes: ``"query: * L d_k, key: * S d_k"``.
         An axis of the same name has the same size everywhere, and the batch axes are the same everywhere.
-        ``h*d_v`` is the product of two sizes named before.
+        ``h*d_v`` is the product of two sizes named before, ``d_q+d_k`` the sum.
     **arrays
         The arguments, by name.
 
@@ -54,9 +54,10 @@ def check_arrays(kind: Any, pattern: str, **arrays: Any) -> None:
         if batch:
             sizes.append(("*", shape[: len(shape) - len(named)]))
         for axis, size in sizes:
-            if "*" in axis[1:]:  # a product of sizes known by now
-                parts = [known[part] for part in axis.split("*")]
-                first, owner = math.prod(part[0] for part in parts), parts[0][1]
+            if "*" in axis[1:] or "+" in axis:  # a product or a sum of sizes known by now
+                parts = [known[part] for part in axis.replace("+", "*").split("*")]
+                first = (sum if "+" in axis else math.prod)(part[0] for part in parts)
+                owner = " and ".join(dict.fromkeys(part[1] for part in parts))
             else:
                 first, owner = known.setdefault(axis, (size, name))
             if size != first:

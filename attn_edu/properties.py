@@ -23,6 +23,11 @@ def _weights(call: Call, example: Example) -> tuple[np.ndarray, ...]:
     return call(example)[1:]
 
 
+def _reordered(example: Example, names: Iterable[str], order: np.ndarray, axis: int) -> dict[str, np.ndarray]:
+    """Return the inputs of these names with their rows (axis -2) or entries (axis -1) in a new order."""
+    return {name: example.inputs[name].take(order, axis) for name in names if name in example.inputs}
+
+
 def _all(truths: Iterable[np.ndarray]) -> bool | None:
     verdicts = [bool(np.all(truth)) for truth in truths]
     return all(verdicts) if verdicts else None
@@ -44,8 +49,8 @@ def equivariant_to_query_order(call: Call, example: Example, rng: np.random.Gene
         return None
     output = call(example)[0]
     order = rng.permutation(output.shape[-2])
-    moving = ("shared", "value") if "shared" in example.inputs else ("x", "query", "attn_mask")
-    moved = {name: example.inputs[name][..., order, :] for name in moving if name in example.inputs}
+    moving = ("shared", "value") if "shared" in example.inputs else ("x", "query", "previous", "noise", "attn_mask")
+    moved = _reordered(example, moving, order, -2) | _reordered(example, ("beta", "choice"), order, -1)
     if "x" in moved and "attn_mask" in moved:
         moved["attn_mask"] = moved["attn_mask"][..., order]
     return bool(np.allclose(call(_with(example, **moved))[0], output[..., order, :], atol=1e-12))
@@ -57,9 +62,10 @@ def invariant_to_key_order(call: Call, example: Example, rng: np.random.Generato
         return None
     output = call(example)[0]
     order = rng.permutation(example.inputs["key"].shape[-2])
-    moved = {name: example.inputs[name][..., order, :] for name in ("key", "value")}
-    if "attn_mask" in example.inputs:
-        moved["attn_mask"] = example.inputs["attn_mask"][..., order]
+    moved = _reordered(example, ("key", "value"), order, -2)
+    moved |= _reordered(example, ("previous", "noise", "attn_mask"), order, -1)
+    if "choice" in example.inputs:  # the chosen keys have new numbers
+        moved["choice"] = np.argsort(order)[example.inputs["choice"]]
     return bool(np.allclose(call(_with(example, **moved))[0], output, atol=1e-12))
 
 
@@ -92,7 +98,7 @@ def linear_in_values(call: Call, example: Example, rng: np.random.Generator) -> 
 
 def largest_on_diagonal(call: Call, example: Example, rng: np.random.Generator) -> bool | None:
     """Each position gives its own input the largest weight."""
-    if "x" not in example.inputs or "attn_mask" in example.inputs:
+    if "x" not in example.inputs or {"key", "attn_mask"} & example.inputs.keys():
         return None
     return _all(np.einsum("...ii->...i", w) == w.max(-1) for w in _weights(call, example))
 

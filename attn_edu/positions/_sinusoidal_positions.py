@@ -23,7 +23,7 @@ NO_WEIGHTS = "it has no weights"
 
 
 def sinusoidal_positions(
-    x: Float[np.ndarray, "*batch L d"], *, base: float = 10_000.0, start: int = 0
+    x: Float[np.ndarray, "*batch L d"], *, base: float = 10_000.0, start: int = 0, rate: float = 1.0
 ) -> Float[np.ndarray, "*batch L d"]:
     """Add sines and cosines of the position, at falling frequencies.
 
@@ -35,6 +35,9 @@ def sinusoidal_positions(
         The slowest clock is slower than the fastest by nearly this factor.
     start : int
         Position of the first input.
+    rate : float
+        How fast all clocks run: positions count `rate` each. Ping et al. (2018) give queries and keys rates of their
+        own, see `attn_edu.scores.deep_voice`.
 
     Returns
     -------
@@ -43,7 +46,7 @@ def sinusoidal_positions(
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong type, dtype or shape, `base` is not above 0 or `start` below 0.
+        If an argument has the wrong type, dtype or shape, `base` or `rate` is not above 0, or `start` below 0.
 
     References
     ----------
@@ -61,9 +64,10 @@ def sinusoidal_positions(
     """
     check_arrays(np.ndarray, PATTERN, x=x)
     check_positive("base", base)
+    check_positive("rate", rate)
     check_width("start", start, least=0)
     length, d = x.shape[-2:]
-    position, column = start + np.arange(length)[:, None], np.arange(d)
+    position, column = rate * (start + np.arange(length))[:, None], np.arange(d)
     angle = position / base ** ((column - column % 2) / d)
     return x + np.where(column % 2 == 0, np.sin(angle), np.cos(angle)).astype(x.dtype)
 
@@ -75,11 +79,13 @@ class SinusoidalPositions(nn.Module):
     ----------
     base : float
         The slowest clock is slower than the fastest by nearly this factor.
+    rate : float
+        How fast all clocks run.
 
     Raises
     ------
     TypeError, ValueError
-        If `base` is not a number above 0.
+        If `base` or `rate` is not a number above 0.
 
     Examples
     --------
@@ -88,22 +94,26 @@ class SinusoidalPositions(nn.Module):
             [0.8415, 0.5403]])
     """
 
-    def __init__(self, base: float = 10_000.0) -> None:
+    def __init__(self, base: float = 10_000.0, rate: float = 1.0) -> None:
         super().__init__()
         check_positive("base", base)
-        self.base = base
+        check_positive("rate", rate)
+        self.base, self.rate = base, rate
 
     def forward(self, x: Float[Tensor, "*batch L d"], start: int = 0) -> Float[Tensor, "*batch L d"]:
         """Return the inputs (..., L, d) with their positions added; the first stands at `start`."""
         check_arrays(Tensor, PATTERN, x=x)
         check_width("start", start, least=0)
-        return x + clocks(start, x.shape[-2], x.shape[-1], self.base, x).flatten(-2)[:, : x.shape[-1]].to(x.dtype)
+        table = clocks(start, x.shape[-2], x.shape[-1], self.base, x, self.rate).flatten(-2)
+        return x + table[:, : x.shape[-1]].to(x.dtype)
 
 
-def clocks(start: int, length: int, width: int, base: float, like: Tensor) -> Float[Tensor, "L half 2"]:
+def clocks(
+    start: int, length: int, width: int, base: float, like: Tensor, rate: float = 1.0
+) -> Float[Tensor, "L half 2"]:
     """Return sine and cosine of every position's angles, in at least single precision."""
     dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
-    position = torch.arange(start, start + length, device=like.device, dtype=dtype)
+    position = torch.arange(start, start + length, device=like.device, dtype=dtype) * rate
     column = torch.arange(0, width, 2, device=like.device, dtype=dtype)
     angle = torch.outer(position, torch.exp(column * (-math.log(base) / max(width, 1))))
     return torch.stack((angle.sin(), angle.cos()), -1)
@@ -113,7 +123,12 @@ def examples(rng: np.random.Generator, sizes: Sizes) -> dict[str, Example]:
     """Draw an odd and an even width, and another base."""
     x = rng.normal(size=(*sizes.batch, sizes.L, sizes.d))
     even = rng.normal(size=(*sizes.batch, sizes.L, 2 * sizes.d))
-    return {"odd": Example({"x": x}), "even": Example({"x": even}), "base": Example({"x": x}, options={"base": 37.0})}
+    return {
+        "odd": Example({"x": x}),
+        "even": Example({"x": even}),
+        "base": Example({"x": x}, options={"base": 37.0}),
+        "rate": Example({"x": x}, options={"rate": 1.3}),
+    }
 
 
 MECHANISM = Mechanism(
@@ -137,6 +152,6 @@ MECHANISM = Mechanism(
             "causal_when_asked": "inputs do not meet",
         },
     ),
-    refuses={"base": (0, -1.0, "ten", True)},
+    refuses={"base": (0, -1.0, "ten", True), "rate": (0, -1.0, "fast", True)},
     chapter="notebooks/foundations/08_order",
 )
