@@ -319,10 +319,25 @@ def test_the_map_leads_to_every_chapter() -> None:
     chapters = [page for page in toc_pages() if page.startswith("notebooks/")]
     linked = re.findall(r'href="([^"]+)\.html"', front)
     assert linked == chapters
-    opener = (ROOT / "book/foundations.md").read_text()
-    assert re.findall(r"\]\(\.\./(notebooks/foundations/[^)]+)\)", opener) == [
-        page for page in chapters if page.startswith("notebooks/foundations/")
-    ]
+    for part in ("foundations", "origins", "vision", "long"):
+        opener = (ROOT / f"book/{part}.md").read_text()
+        rows = re.findall(rf"^\| \[\]\(\.\./(notebooks/{part}/[^)]+)\)", opener, re.M)
+        assert rows == [page for page in chapters if page.startswith(f"notebooks/{part}/")]
+
+
+def test_the_timeline_is_in_order_and_leads_to_every_part() -> None:
+    timeline = (ROOT / "book/timeline.md").read_text()
+    years = re.findall(r"^(\d{4})$", timeline, re.M)
+    assert years == sorted(set(years), key=int) and years[0] == "2014"
+    nodes = re.findall(r"^: (.*?)(?=^: |^\d{4}$|^```)", timeline, re.M | re.S)
+    assert len(nodes) > 25
+    for node in nodes:
+        assert "{cite:p}`" in node, node
+        assert ("](../notebooks/" in node) != ("*Still to come*" in node), node
+    linked = set(re.findall(r"\(\.\./(notebooks/[^)]+)\)", timeline))
+    chapters = {page for page in toc_pages() if page.startswith("notebooks/")}
+    assert linked <= chapters
+    assert {page for page in chapters if not page.startswith("notebooks/foundations/")} <= linked
 
 
 def test_pages_are_light(built_book: Path) -> None:
