@@ -182,7 +182,8 @@ def examples(rng: np.random.Generator, sizes: Sizes) -> dict[str, Example]:
 MECHANISM = Mechanism(
     title="Deep Voice 3 attention block",
     citation="ping2018deep",
-    equation=r"\operatorname{softmax}\bigl((Q + P^{\omega_q}) W^Q ((K + P^{\omega_k}) W^K)^\top\bigr)\, V W^V W^O",
+    equation=r"\begin{gathered} \operatorname{softmax}(Q' K'^\top)\, V W^V W^O \\ Q' = (Q + P^{\omega_q}) W^Q, \quad "
+    r"K' = (K + P^{\omega_k}) W^K \end{gathered}",
     cost=r"O(L S n + (L + S)\, d n)",
     kind="attention",
     reference=deep_voice,
