@@ -214,7 +214,8 @@ def examples(rng: np.random.Generator, sizes: Sizes) -> dict[str, Example]:
 MECHANISM = Mechanism(
     title="Location-sensitive attention",
     citation="chorowski2015attention",
-    equation=r"\begin{gathered} f_i = F * \alpha_{i-1} \\ e_{ij} = w^\top \tanh(W q_i + V k_j + U f_{ij} + b) \end{gathered}",
+    equation=r"\begin{gathered} f_i = F * \alpha_{i-1} \\ "
+    r"e_{ij} = w^\top \tanh(W q_i + V k_j + U f_{ij} + b) \end{gathered}",
     cost=r"O(L S (f r + f n + d_v) + (L + S)\, d n)",
     kind="attention",
     reference=location_sensitive,

@@ -7,8 +7,8 @@ r"""Hard attention: the weights are probabilities, and one place alone is looked
 `choice`; nothing here is random. The choice has no gradient, but the logarithm of its probability does, and with
 :math:`\nabla \mathbb{E}[f] = \mathbb{E}[\nabla f + f\, \nabla \log p(s)]` that is enough to learn where to look.
 
-Source: Xu et al. (2015), equations 4, 5, 8 and 9; equations 11 and 12 for the gradient. The paper leaves the scores to
-a multilayer perceptron; the tanh is the authors' code.
+Source: Xu et al. (2015), equations 4 and 5 and section 4.1, for the gradient too. The paper leaves the scores to a
+multilayer perceptron; the tanh is the authors' code.
 """
 
 import math
@@ -72,7 +72,7 @@ def hard_attention(
 
     References
     ----------
-    Xu et al. (2015), equations 4, 5, 8 and 9.
+    Xu et al. (2015), equations 4 and 5, section 4.1.
 
     Examples
     --------

@@ -50,7 +50,7 @@ def local_m(
     Returns
     -------
     output : (..., L, d_v)
-        One weighted average of values per query. A query that comes D or more after the last key sees nothing and
+        One weighted average of values per query. A query more than D places after the last key sees nothing and
         gets zeros.
     weights : (..., L, S)
         The attention weights, exactly 0 outside the window.

@@ -8,7 +8,7 @@ With noise g from the standard Gumbel distribution, the place where e + g is lar
 :math:`\operatorname{softmax}(e_i)_j`: it is hard attention's choice. As τ goes to 0 the weights become that one-hot
 choice. The noise comes in as an argument; nothing here is random.
 
-Source: Jang et al. (2017), equation 2, and Maddison et al. (2017), who found the same distribution independently and
+Source: Jang et al. (2017), section 2, and Maddison et al. (2017), who found the same distribution at the same time and
 call it *concrete*; the scores are those of Xu et al. (2015).
 """
 
@@ -76,7 +76,7 @@ def relaxed_attention(
 
     References
     ----------
-    Jang et al. (2017), equation 2; Maddison et al. (2017).
+    Jang et al. (2017), section 2; Maddison et al. (2017).
 
     Examples
     --------

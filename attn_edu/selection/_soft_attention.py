@@ -4,10 +4,10 @@ r"""Soft attention: an average over every place, and a gate that says how much o
           \alpha_i = \operatorname{softmax}_j\, v_a^\top \tanh(W_a q_i + U_a k_j), \qquad
           \beta_i = \sigma(w_\beta^\top q_i + b_\beta)
 
-Source: Xu et al. (2015), equations 4, 5 and 13, and section 4.2.1 for the gate and for the penalty below. The query is
-the decoder's state :math:`h_{t-1}`; key and value are both the annotation :math:`a_i` of a place in the image. The
-paper leaves the scores to a multilayer perceptron and the gate to a function :math:`f_\beta`; the tanh and the single
-row are the authors' code.
+Source: Xu et al. (2015), equations 4 and 5 and section 4.2; section 4.2.1 for the gate and the penalty below. The
+query is the decoder's state :math:`h_{t-1}`; key and value are both the annotation :math:`a_i` of a place in the
+image. The paper leaves the scores to a multilayer perceptron and the gate to a function :math:`f_\beta`; the tanh and
+the single row are the authors' code.
 """
 
 import math
@@ -71,7 +71,7 @@ def soft_attention(
 
     References
     ----------
-    Xu et al. (2015), equations 4, 5 and 13, and section 4.2.1.
+    Xu et al. (2015), equations 4 and 5, sections 4.2 and 4.2.1.
 
     Examples
     --------
@@ -196,7 +196,7 @@ def doubly_stochastic_penalty(weights: Any, counted: Any = None) -> Any:
 
     References
     ----------
-    Xu et al. (2015), section 4.2.1, equation 14.
+    Xu et al. (2015), section 4.2.1.
 
     Examples
     --------
