@@ -8,7 +8,22 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-HELD = {"cpu": 2**18, "cuda": 2**26}  # scores that `BlockedAttention` holds at a time
+
+class ByDevice(dict[str, int]):
+    """A number for each kind of device, by ``device.type``; kinds without an entry are accelerators.
+
+    Examples
+    --------
+    >>> held = ByDevice(cpu=1, accelerator=9)
+    >>> held["cpu"], held["cuda"], held["mps"]
+    (1, 9, 9)
+    """
+
+    def __missing__(self, kind: str) -> int:
+        return self["accelerator"]
+
+
+HELD = ByDevice(cpu=2**18, accelerator=2**26)  # scores that `BlockedAttention` holds at a time
 LOG_2 = math.log(2)
 NOWHERE = -1e29  # below every score
 
@@ -66,18 +81,15 @@ def attend_back(
 
 
 class BlockedAttention(torch.autograd.Function):
-    """`torch_ops.blocked_attention` on blocks with two axes."""
+    """`torch_ops.blocked_attention` on blocks with two axes, and a bias for each that is in units of log 2."""
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float, blocks: torch.Size
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float
     ) -> tuple[Tensor, Tensor]:
         """Go through the slabs."""
         output = value.new_empty(*query.shape[:-1], value.shape[-1])
         dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
-        if bias is not None:
-            area = (query.shape[-2], key.shape[-2])
-            bias = (bias.to(dtype) / LOG_2).expand(*blocks, *area).reshape(*query.shape[:2], *area)
         log_sum_exp = query.new_empty(query.shape[:-1], dtype=dtype)
         for at in slabs(query.shape, key.shape[2], HELD[query.device.type]):
             b = None if bias is None else bias[at]
@@ -98,4 +110,4 @@ class BlockedAttention(torch.autograd.Function):
             parts = attend_back(query[at], key[at], value[at], b, ctx.scale, log_sum_exp[at], grad[at], shift[at])
             for whole, part in zip(grads, parts, strict=True):
                 whole[at] = part
-        return *grads, None, None, None
+        return *grads, None, None

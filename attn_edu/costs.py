@@ -7,6 +7,10 @@ norms, biases and residual sums are left out: they do not multiply matrices. All
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
 TILE = 128  # queries, and keys, that meet at a time
 
 
@@ -153,6 +157,38 @@ def moved_bytes(length: int, width: int, heads: int = 1, number: int = 4, tile: 
     return {"maps": (2 * once + 4 * heads * length**2) * number, "tiles": (once + once * rounds) * number}
 
 
+class Largest(TorchDispatchMode):
+    """Watch the tensors that operations make within a ``with``, and keep the size of the largest.
+
+    Attributes
+    ----------
+    elements : int
+        Numbers in that tensor; 0 while none was made.
+
+    Examples
+    --------
+    >>> with Largest() as watch:
+    ...     total = torch.ones(2, 3).sum()
+    >>> watch.elements
+    6
+    """
+
+    elements = 0
+
+    def size(self, made: torch.Tensor) -> int:
+        """Say how large a tensor is; another measure may stand here."""
+        return made.numel()
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run the operation, and look at what it made."""
+        made = operation(*args, **(kwargs or {}))
+        sizes = [self.size(leaf) for leaf in tree_leaves(made) if isinstance(leaf, torch.Tensor)]
+        self.elements = max([self.elements, *sizes])
+        return made
+
+
 def largest_tensor(call: Callable[[], Any]) -> int:
     """Run something in PyTorch and return the size of the largest tensor that an operation made on the way.
 
@@ -172,26 +208,10 @@ def largest_tensor(call: Callable[[], Any]) -> int:
     --------
     A product of 2 × 3 and 3 × 5 makes 10 numbers, and their sum one. The factors were there before.
 
-    >>> import torch
     >>> a, b = torch.zeros(2, 3), torch.zeros(3, 5)
     >>> largest_tensor(lambda: (a @ b).sum())
     10
     """
-    from torch import Tensor
-    from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils._pytree import tree_leaves
-
-    class Watch(TorchDispatchMode):
-        elements = 0
-
-        def __torch_dispatch__(
-            self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-        ) -> Any:
-            made = operation(*args, **(kwargs or {}))
-            sizes = [leaf.numel() for leaf in tree_leaves(made) if isinstance(leaf, Tensor)]
-            self.elements = max([self.elements, *sizes])
-            return made
-
-    with Watch() as watch:
+    with Largest() as watch:
         call()
     return watch.elements

@@ -7,6 +7,7 @@ the built book, JupyterLab and Colab, without a script and from the keyboard.
 import ast
 import html
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Callable
@@ -63,6 +64,9 @@ width:max-content;max-width:none;overflow:visible;white-space:pre;font-size:.85e
 @media print{.attn-show>div{display:block!important}}
 """
 )
+
+
+_MARKED = 'k|c|s|m|(?:ow|nf|nc)"'  # classes that the style above knows; other marks would be two thirds of a listing
 
 
 def show(mechanism: Mechanism | Callable[..., Any] | nn.Module) -> None:
@@ -177,4 +181,5 @@ def _highlighted(code: str) -> str:
         from pygments.lexers import PythonLexer
     except ImportError:
         return html.escape(code)
-    return highlight(code, PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n")
+    marked = highlight(code, PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n")
+    return re.sub(rf'<span class="(?!{_MARKED})\w+">([^<]*)</span>', r"\1", marked)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from attn_edu._slabs import BlockedAttention
+from attn_edu._slabs import LOG_2, BlockedAttention
 from attn_edu.checks import check_mask
 
 
@@ -192,8 +192,10 @@ def blocked_attention(
     outer, inner = math.prod(blocks[:-1]), math.prod(blocks[-1:])
     flat = [x.reshape(outer, inner, *x.shape[-2:]) for x in (query, key, value)]
     if bias is not None:
-        bias = bias.detach()
-    output, log_sum_exp = BlockedAttention.apply(*flat, bias, scale, blocks)
+        dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
+        bias = (bias.detach().to(dtype) / LOG_2).expand(*blocks, c, key.shape[-2])
+        bias = bias.reshape(outer, inner, *bias.shape[-2:])
+    output, log_sum_exp = BlockedAttention.apply(*flat, bias, scale)
     return output.reshape(*blocks, c, value.shape[-1]), log_sum_exp.reshape(*blocks, c)
 
 

@@ -1,10 +1,12 @@
-"""Leave out the marks of highlighted code that change nothing: a quarter of a page's bytes, and no colour."""
+"""Mark highlighted code with fewer and shorter tags: half a page's bytes, and no colour but a dot's."""
 
+import re
 from collections.abc import Iterator
+from io import StringIO
 from typing import Any
 
 from pygments.formatters import HtmlFormatter
-from pygments.token import Name, Punctuation, Text, Whitespace
+from pygments.token import Name, Operator, Punctuation, Text, Whitespace
 from sphinx.application import Sphinx
 from sphinx.highlighting import PygmentsBridge
 
@@ -12,12 +14,20 @@ PLAIN = {Name, Punctuation, Whitespace}  # both styles of the theme give them th
 
 
 class FewerMarks(HtmlFormatter):
-    """Write plain names, punctuation and spaces as text."""
+    """Write plain names, the dots within them, punctuation and spaces as text, and all else as ``<i class=k>``.
+
+    An element ``i`` means no more to a screen reader than ``span`` does; the book's stylesheet keeps it upright.
+    """
 
     def format_unencoded(self, tokensource: Iterator[tuple[Any, str]], outfile: Any) -> None:
         """Format the tokens, some as plain text."""
-        plain = ((Text if kind in PLAIN else kind, text) for kind, text in tokensource)
-        super().format_unencoded(plain, outfile)
+
+        def plain(kind: Any, text: str) -> bool:
+            return kind in PLAIN or (kind is Operator and text == ".")
+
+        marked = StringIO()
+        super().format_unencoded(((Text if plain(*token) else token[0], token[1]) for token in tokensource), marked)
+        outfile.write(re.sub(r'<span class="(\w+)">([^<]*)</span>', r"<i class=\1>\2</i>", marked.getvalue()))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

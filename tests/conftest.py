@@ -10,7 +10,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 jaxtyping.install_import_hook("attn_edu", "beartype.beartype")
 
-pytest_plugins = ["browser", "building"]
+pytest_plugins = ["browser", "building", "figures"]
+
+
+@pytest.fixture
+def unhooked():
+    """Let our own checks speak, rather than those that the tests put around every call."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 def pytest_addoption(parser):

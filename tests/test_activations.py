@@ -7,7 +7,6 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from watching import Largest
 
 from attn_edu.activations import (
     ChunkedFeedForward,
@@ -19,6 +18,7 @@ from attn_edu.activations import (
 )
 from attn_edu.activations._reversible_residual import examples
 from attn_edu.core import FeedForward, LayerNorm, MultiHead
+from attn_edu.costs import Largest
 from attn_edu.mechanism import Sizes
 
 WIDTH = 12

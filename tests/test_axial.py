@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from watching import Largest
 
 from attn_edu.core import MultiHead, multi_head
+from attn_edu.costs import Largest
 from attn_edu.vision import AxialAttention, axial_attention
 
 H, W, D = 5, 7, 6

@@ -9,16 +9,13 @@ import pytest
 import torch
 import traitlets
 from browser import PHONE, WIDE
-from test_explorer import HOSTS, Outline, show, unhooked  # noqa: F401
+from figures import Outline, slide
 from torch.utils.flop_counter import FlopCounterMode
 
 from attn_edu import costs, plotting
 from attn_edu.core import FeedForward, MultiHead
 from attn_edu.interactive import CostCalculator
 from attn_edu.interactive._cost_calculator import LENGTHS, WIDTHS, count, heads_of, percent, size
-from attn_edu.interactive._figure import source
-
-pytest_plugins = ["browser"]
 
 SIZES = {"length": 768, "width": 192, "heads": 6, "number": 2}
 
@@ -75,7 +72,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("error", "message", "call"), BAD.values(), ids=BAD)
-def test_formulas_refuse(unhooked, error, message, call):  # noqa: F811
+def test_formulas_refuse(unhooked, error, message, call):
     with pytest.raises(error, match=message):
         call()
 
@@ -156,13 +153,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("error", "message", "changed"), REFUSED.values(), ids=REFUSED)
-def test_refuses(unhooked, error, message, changed):  # noqa: F811
-    with pytest.raises(error, match=message) as caught:
-        make(**changed)
-    assert type(caught.value) is error
-
-
 def test_readings():
     figure = make()
     assert figure.operations == costs.operations(768, 192)
@@ -205,18 +195,7 @@ def test_text_alternatives():
     assert "The map of its head takes" in make(heads=1).summary()
 
 
-def test_same_state_same_page():
-    assert make()._repr_html_() == make()._repr_html_() != make(heads=3)._repr_html_()
-
-
-def test_styles_stay_inside():
-    css = re.sub(r"/\*.*?\*/|@(media|container) [^{]*\{", "", source("cost_calculator.css"), flags=re.S)
-    for selector in re.findall(r"([^{};]+)\{", css):
-        for part in re.split(r",(?![^(]*\))", selector):
-            assert ".attn-cc" in part, selector.strip()
-
-
-def test_widget_follows_python(unhooked):  # noqa: F811
+def test_widget_follows_python(unhooked):
     widget = make().widget()
     widget.update(length=96, heads=1)
     assert widget.held == costs.held_bytes(96, 1, 2)
@@ -267,32 +246,26 @@ def agree(page, figure, n=0):
     return moved
 
 
-def slide(page, label, value, n=0):
-    figure_of(page, n).get_by_label(label, exact=True).evaluate(
-        "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }", str(value)
-    )
-
-
 @pytest.mark.browser
-def test_arithmetic(show):  # noqa: F811
+def test_arithmetic(show):
     figure = make()
     page = show(figure).page
     assert agree(page, figure) == SIZES
     rng = np.random.default_rng(0)
     for label, choices in (("tokens", LENGTHS), ("width", WIDTHS)):
         for value in range(len(choices)):
-            slide(page, label, value)
+            slide(figure_of(page), label, value)
             moved = agree(page, figure)
-            slide(page, "heads", int(rng.integers(len(heads_of(moved["width"])))))
+            slide(figure_of(page), "heads", int(rng.integers(len(heads_of(moved["width"])))))
             agree(page, figure)
     figure_of(page).get_by_role("radio", name="4 bytes").check()
     largest = agree(page, figure)
     assert (largest["length"], largest["width"], largest["number"]) == (2**20, 2**14, 4)
-    slide(page, "heads", 99)
+    slide(figure_of(page), "heads", 99)
     assert agree(page, figure)["heads"] == 64
     dots = figure_of(page).locator(".attn-cc-dot").evaluate_all("all => all.map(node => parseFloat(node.style.left))")
     assert min(dots) > 0 and max(dots) < 100
-    slide(page, "width", 1)  # 96, which 64 does not divide
+    slide(figure_of(page), "width", 1)  # 96, which 64 does not divide
     assert agree(page, figure)["heads"] == 48
     figure_of(page).get_by_role("button", name="Reset").click()
     assert agree(page, figure) == SIZES
@@ -316,7 +289,7 @@ FAULTS = {
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("right", "wrong"), FAULTS.values(), ids=FAULTS)
-def test_arithmetic_can_fail(show, right, wrong):  # noqa: F811
+def test_arithmetic_can_fail(show, right, wrong):
     figures = [make(), make(length=64, width=64, heads=4, number=4), make(length=192)]
     content = "\n".join(figure._repr_html_() for figure in figures)
     assert content.count(right) == 3
@@ -327,7 +300,7 @@ def test_arithmetic_can_fail(show, right, wrong):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_keyboard(show):  # noqa: F811
+def test_keyboard(show):
     figure = make()
     page = show(figure).page
     page.keyboard.press("Tab")
@@ -349,7 +322,7 @@ def test_keyboard(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_touch(show):  # noqa: F811
+def test_touch(show):
     figure = make()
     page = show(figure, size=PHONE, has_touch=True, is_mobile=True).page
     figure_of(page).locator("label", has_text="4 bytes").tap()
@@ -359,39 +332,30 @@ def test_touch(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_copies_do_not_disturb_each_other(show):  # noqa: F811
+def test_copies_do_not_disturb_each_other(show):
     figure = make()
     page = show(figure, figure).page
     before = agree(page, figure, 1)
-    slide(page, "tokens", 3)
+    slide(figure_of(page), "tokens", 3)
     figure_of(page).get_by_role("radio", name="4 bytes").check()
     assert agree(page, figure)["length"] == 192 and agree(page, figure, 1) == before
 
 
 @pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):  # noqa: F811
+def test_table_stays_where_no_script_runs(show):
     page = show(make(), java_script_enabled=False).page
     assert page.get_by_role("row").nth(1).inner_text().startswith("multiplications: projections\t113,246,208\t")
-    assert not show(make()).page.locator(".attn-static").is_visible()
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("dark", [False, True])
-def test_accessible(show, dark):  # noqa: F811
+def test_accessible(show, dark):
     assert show(make(caption="Move."), make(heads=1, number=4), dark=dark).violations() == []
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), HOSTS.values(), ids=HOSTS)
-def test_theme_follows_the_host(show, html, body, prefers_dark, scheme):  # noqa: F811
-    page = show(make(), html=html, body=body, dark=prefers_dark).page
-    page_colour = figure_of(page).evaluate("node => getComputedStyle(node).backgroundColor")
-    assert page_colour == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 29)"}[scheme]
-
-
-@pytest.mark.browser
 @pytest.mark.parametrize("size", [PHONE, {"width": 320, "height": 600}, {"width": 760, "height": 600}, WIDE])
-def test_fits_and_nothing_shifts(show, size):  # noqa: F811
+def test_fits_and_nothing_shifts(show, size):
     visited = show(make(caption="Move."), size=size)
     page = visited.page
     assert visited.overflow() == 0
@@ -404,7 +368,7 @@ def test_fits_and_nothing_shifts(show, size):  # noqa: F811
       .map(box => [box.x, box.y + scrollY, box.width, box.height].map(Math.round))"""
     before = figure_of(page).evaluate(boxes)
     for label, value in (("tokens", 0), ("width", 0), ("tokens", 28), ("width", 16), ("heads", 6), ("tokens", 15)):
-        slide(page, label, value)
+        slide(figure_of(page), label, value)
         assert figure_of(page).evaluate(boxes) == before, (label, value)
         ends = (
             figure_of(page)
@@ -415,12 +379,3 @@ def test_fits_and_nothing_shifts(show, size):  # noqa: F811
             "node => [node.getBoundingClientRect().left, node.getBoundingClientRect().right]"
         )
         assert min(a for a, _ in ends) >= left and max(b for _, b in ends) <= right
-
-
-@pytest.mark.browser
-def test_print(show):  # noqa: F811
-    page = show(make(), dark=True).page
-    page.emulate_media(media="print")
-    assert figure_of(page).evaluate("figure => getComputedStyle(figure).colorScheme") == "light"
-    assert not figure_of(page).get_by_role("button", name="Reset").is_visible()
-    assert figure_of(page).locator(".attn-cc-bar").is_visible()

@@ -5,47 +5,23 @@ import os
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 
-import jaxtyping
+import conftest
+import figures
 import numpy as np
 import pytest
 import traitlets
 from browser import PHONE, WIDE
+from figures import HOSTS, NASTY, PAGE, Outline, closed
 
 from attn_edu import colours
 from attn_edu.core import scaled_dot_product
 from attn_edu.interactive import AttentionExplorer
 from attn_edu.interactive._figure import source
 
-pytest_plugins = ["browser"]
+show, unhooked = figures.show, conftest.unhooked  # for tests that still import them from here
 
 WORDS = ["The", "animal", "didn't", "cross", "the", "road", "because", "it", "was", "too", "tired"]
-NASTY = ["</script><b>x", "<!--", "a \"quo'te", "שלום", "&amp;", "$x$ \\(y\\)", "\u202eabc", "a\u2028b", "深度"]
-PAGE = """<!doctype html>
-<html lang="en"{html}><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Figures</title></head><body{body}><main><h1>Figures</h1>{content}</main></body></html>
-"""
-# How each host marks a page, and the colours that its figures then have.
-HOSTS = {
-    "book light": (' data-theme="light"', "", True, "light"),
-    "book dark": (' data-theme="dark"', "", False, "dark"),
-    "lab light": ("", ' data-jp-theme-light="true"', True, "light"),
-    "lab dark": ("", ' data-jp-theme-light="false"', False, "dark"),
-    "colab light": (' theme="light"', "", True, "light"),
-    "colab dark": (' theme="dark"', "", False, "dark"),
-    "plain light": ("", "", False, "light"),
-    "plain dark": ("", "", True, "dark"),
-}
-
-
-@pytest.fixture
-def unhooked():
-    """Let our own checks speak, rather than those that the tests put around every call."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 def make(seed=0, L=5, S=5, d_k=3, d_v=2, spread=1.0, **options):
@@ -140,28 +116,6 @@ def test_readings_are_the_reference(options):
 # What it writes.
 
 
-class Outline(HTMLParser):
-    """Collect tags, attributes and the text of scripts."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.attributes, self.scripts, self.text = [], [], [], ""
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_comment(self, data):
-        self.tags.append("comment")
-
-    def handle_data(self, data):
-        if self.cdata_elem == "script":
-            self.scripts.append(data)
-        self.text += data
-
-
 def test_html_is_the_same_in_every_run():
     code = "import test_explorer as t; print(t.sentence_figure()._repr_html_())"
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": os.path.dirname(__file__)}
@@ -172,29 +126,10 @@ def test_html_is_the_same_in_every_run():
     assert html != make()._repr_html_()
 
 
-def test_html_needs_nothing_else():
-    html = sentence_figure()._repr_html_()
-    outline = Outline(html)
-    assert not re.findall(r"https?://|@import|url\(|\beval\b|\bimport\b|Blob|innerHTML", html)
-    assert not [name for name, _ in outline.attributes if name.startswith("on") or name in ("src", "href", "style")]
-    assert outline.tags.count("script") == 1 and len(outline.scripts) == 1
-    assert "export" not in outline.scripts[0]
-    assert ("data-lm-suppress-shortcuts", "true") in outline.attributes
-    assert not [name for name, _ in outline.attributes if name == "id"], "ids would clash when shown twice"
-
-
-def test_html_is_small():
-    assert len(source("attention_explorer.js").encode()) < 12 * 1024
-    assert len(sentence_figure()._repr_html_().encode()) < 40 * 1024
-
-
 def test_tokens_are_escaped():
     rng = np.random.default_rng(0)
     arrays = (rng.normal(size=(len(NASTY), 3)) for _ in range(3))
-    html = AttentionExplorer(NASTY, *arrays, caption="</style></script>&<i>")._repr_html_()
-    outline = Outline(html)
-    assert not {"b", "i", "comment"} & set(outline.tags)
-    assert outline.tags.count("script") == 1 == html.count("</script>")
+    outline = closed(AttentionExplorer(NASTY, *arrays)._repr_html_())
     for token in NASTY:
         assert token in outline.text
     state = re.search(r"const state = (\{.*\});\n", outline.scripts[0])[1]
@@ -215,14 +150,6 @@ def test_role_colours_are_those_of_the_book():
     theme = source("theme.css")
     for role in ("query", "key", "value"):
         assert f"--attn-{role}: light-dark({colours.LIGHT[role]}, {colours.DARK[role]});" in theme
-
-
-def test_styles_stay_inside():
-    for file in ("theme.css", "attention_explorer.css"):
-        css = re.sub(r"/\*.*?\*/|@(media|container) [^{]*\{", "", source(file), flags=re.S)
-        for selector in re.findall(r"([^{};]+)\{", css):
-            for part in re.split(r",(?![^(]*\))", selector):
-                assert ".attn-" in part, f"{file}: {selector.strip()}"
 
 
 # Without and with anywidget.
@@ -320,24 +247,6 @@ READ = """(figure) => {
     selected: rows.findIndex((row) => row.getAttribute("aria-selected") === "true"),
   };
 }"""
-
-
-@pytest.fixture
-def show(visit, tmp_path):
-    """Open a page with figures from the disk; return the visit. Errors and foreign requests fail the test."""
-    opened = []
-
-    def show(*figures, html="", body="", content=None, **options):
-        content = "\n".join(figure._repr_html_() for figure in figures) if content is None else content
-        path = tmp_path / f"page{len(opened)}.html"
-        path.write_text(PAGE.format(html=html, body=body, content=content), encoding="utf-8")
-        opened.append(visit(**options))
-        opened[-1].open(path.as_uri())
-        return opened[-1]
-
-    yield show
-    for each in opened:
-        assert each.errors == [] and each.foreign == []
 
 
 def figure_of(page, n=0):

@@ -8,12 +8,9 @@ import numpy as np
 import pytest
 import traitlets
 from browser import PHONE, WIDE
-from test_explorer import HOSTS, Outline, show, unhooked  # noqa: F401
+from figures import Outline, slide
 
-from attn_edu.interactive._figure import source
 from attn_edu.interactive._hash_circle import HashCircle
-
-pytest_plugins = ["browser"]
 
 ANGLES = [21.3, 203.3, 118.3, 35.3, 308.3, 190.3, 7.3, 130.3, 293.3, 217.3, 50.3]
 
@@ -63,13 +60,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("error", "message", "changed"), REFUSED.values(), ids=REFUSED)
-def test_refuses(unhooked, error, message, changed):  # noqa: F811
-    with pytest.raises(error, match=message) as caught:
-        make(**changed)
-    assert type(caught.value) is error
-
-
 @pytest.mark.parametrize("changed", [{}, {"causal": False}, {"buckets": 8, "chunk": 2}, {"buckets": 2, "turn": 200}])
 def test_readings(changed):
     figure = make(**changed)
@@ -93,18 +83,7 @@ def test_text_alternatives():
     assert "may attend to itself." in make(query=0).summary()
 
 
-def test_same_state_same_page():
-    assert make()._repr_html_() == make()._repr_html_() != make(turn=3)._repr_html_()
-
-
-def test_styles_stay_inside():
-    css = re.sub(r"/\*.*?\*/|@(media|container) [^{]*\{", "", source("hash_circle.css"), flags=re.S)
-    for selector in re.findall(r"([^{};]+)\{", css):
-        for part in re.split(r",(?![^(]*\))", selector):
-            assert ".attn-hc" in part, selector.strip()
-
-
-def test_widget_follows_python(unhooked):  # noqa: F811
+def test_widget_follows_python(unhooked):
     widget = make().widget()
     widget.update(turn=77, chunk=3)
     np.testing.assert_array_equal(widget.met, make(turn=77, chunk=3).met)
@@ -176,12 +155,6 @@ def agree(page, figure, n=0):
     return moved
 
 
-def slide(page, label, value, n=0):
-    figure_of(page, n).get_by_label(label, exact=True).evaluate(
-        "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }", str(value)
-    )
-
-
 CASES = {
     "eleven": {},
     "two buckets": {"buckets": 2, "chunk": 3},
@@ -194,14 +167,14 @@ CASES = {
 
 @pytest.mark.browser
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_buckets_order_and_sets(show, case):  # noqa: F811
+def test_buckets_order_and_sets(show, case):
     figure = make(**case)
     page = show(figure).page
     first = agree(page, figure)
     assert first == {name: figure.state[name] for name in first}
     for label, values in (("turn", (0, 47, 133, 359)), ("chunk", (2, 4)), ("query", (0, 1))):
         for value in values:
-            slide(page, label, value)
+            slide(figure_of(page), label, value)
             agree(page, figure)
     figure_of(page).get_by_label("only points before it").click()
     assert agree(page, figure)["causal"] != first["causal"]
@@ -234,7 +207,7 @@ FAULTS = {
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("right", "wrong"), FAULTS.values(), ids=FAULTS)
-def test_arithmetic_can_fail(show, right, wrong):  # noqa: F811
+def test_arithmetic_can_fail(show, right, wrong):
     figures = [make(), make(chunk=2, causal=False, turn=77), make(buckets=2, chunk=2, query=10, turn=301)]
     content = "\n".join(figure._repr_html_() for figure in figures)
     assert content.count(right) >= 3, right
@@ -245,7 +218,7 @@ def test_arithmetic_can_fail(show, right, wrong):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_keyboard(show):  # noqa: F811
+def test_keyboard(show):
     figure = make()
     page = show(figure).page
     focused = "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
@@ -268,7 +241,7 @@ def test_keyboard(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_pointer_and_touch(show):  # noqa: F811
+def test_pointer_and_touch(show):
     figure = make()
     page = show(figure, size=PHONE, has_touch=True, is_mobile=True).page
     for point in (2, 10, 0):
@@ -280,7 +253,7 @@ def test_pointer_and_touch(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_spins_where_motion_is_welcome(show):  # noqa: F811
+def test_spins_where_motion_is_welcome(show):
     figure = make()
     page = show(figure).page
     page.emulate_media(reduced_motion="no-preference")
@@ -294,7 +267,7 @@ def test_spins_where_motion_is_welcome(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_what_is_read(show):  # noqa: F811
+def test_what_is_read(show):
     figure = make(chunk=2, turn=301, query=0, causal=False, caption="Turn.")
     page = show(figure).page
     sentence = figure_of(page).locator("[aria-live=polite]")
@@ -307,38 +280,29 @@ def test_what_is_read(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_copies_do_not_disturb_each_other(show):  # noqa: F811
+def test_copies_do_not_disturb_each_other(show):
     figure = make()
     page = show(figure, figure).page
     before = agree(page, figure, 1)
-    slide(page, "turn", 100)
+    slide(figure_of(page), "turn", 100)
     assert agree(page, figure)["turn"] == 100 and agree(page, figure, 1) == before
 
 
 @pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):  # noqa: F811
+def test_table_stays_where_no_script_runs(show):
     page = show(make(), java_script_enabled=False).page
     assert page.get_by_role("row").nth(1).inner_text().startswith("1\tA\t1\t1")
-    assert not show(make()).page.locator(".attn-static").is_visible()
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("dark", [False, True])
-def test_accessible(show, dark):  # noqa: F811
+def test_accessible(show, dark):
     assert show(make(caption="Turn."), make(buckets=8, chunk=2), dark=dark).violations() == []
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), HOSTS.values(), ids=HOSTS)
-def test_theme_follows_the_host(show, html, body, prefers_dark, scheme):  # noqa: F811
-    page = show(make(), html=html, body=body, dark=prefers_dark).page
-    page_colour = figure_of(page).evaluate("node => getComputedStyle(node).backgroundColor")
-    assert page_colour == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 29)"}[scheme]
-
-
-@pytest.mark.browser
 @pytest.mark.parametrize("size", [PHONE, {"width": 320, "height": 600}, {"width": 760, "height": 600}, WIDE])
-def test_fits_and_nothing_shifts(show, size):  # noqa: F811
+def test_fits_and_nothing_shifts(show, size):
     visited = show(make(angles=[*ANGLES, 104.3], caption="Turn."), size=size)
     page = visited.page
     assert visited.overflow() == 0
@@ -351,16 +315,7 @@ def test_fits_and_nothing_shifts(show, size):  # noqa: F811
       .map(box => [box.x, box.y + scrollY, box.width, box.height].map(Math.round))"""
     before = figure_of(page).evaluate(boxes)
     for chunk in (2, 5, 12):
-        slide(page, "chunk", chunk)
+        slide(figure_of(page), "chunk", chunk)
         for turn in (0, 90, 200, 305):
-            slide(page, "turn", turn)
+            slide(figure_of(page), "turn", turn)
             assert figure_of(page).evaluate(boxes) == before
-
-
-@pytest.mark.browser
-def test_print(show):  # noqa: F811
-    page = show(make(), dark=True).page
-    page.emulate_media(media="print")
-    assert figure_of(page).evaluate("figure => getComputedStyle(figure).colorScheme") == "light"
-    assert not figure_of(page).get_by_role("button", name="Reset").is_visible()
-    assert figure_of(page).locator(".attn-hc-wheel").is_visible()

@@ -7,13 +7,10 @@ import numpy as np
 import pytest
 import traitlets
 from browser import PHONE, WIDE
-from test_explorer import HOSTS, Outline, show, unhooked  # noqa: F401
+from figures import Outline, slide
 
-from attn_edu.interactive._figure import source
 from attn_edu.interactive._hash_rounds import HashRounds
 from attn_edu.sparse import angular_hash, lsh_attention, lsh_meetings
-
-pytest_plugins = ["browser"]
 
 _rng = np.random.default_rng(4)
 SHARED, ROTATIONS = _rng.normal(size=(11, 3)).round(3) * 3, _rng.normal(size=(5, 3, 2)).round(3)
@@ -75,13 +72,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("error", "message", "changed"), REFUSED.values(), ids=REFUSED)
-def test_refuses(unhooked, error, message, changed):  # noqa: F811
-    with pytest.raises(error, match=message) as caught:
-        make(**changed)
-    assert type(caught.value) is error
-
-
 @pytest.mark.parametrize("changed", [{}, {"causal": False}, {"rounds": 5, "chunk": 2}, {"rounds": 1, "chunk": 11}])
 def test_readings(changed):
     figure = make(**changed)
@@ -105,18 +95,7 @@ def test_text_alternatives():
     assert outline.tags.count("caption") == 1
 
 
-def test_same_state_same_page():
-    assert make()._repr_html_() == make()._repr_html_() != make(rounds=3)._repr_html_()
-
-
-def test_styles_stay_inside():
-    css = re.sub(r"/\*.*?\*/|@(media|container) [^{]*\{", "", source("hash_rounds.css"), flags=re.S)
-    for selector in re.findall(r"([^{};]+)\{", css):
-        for part in re.split(r",(?![^(]*\))", selector):
-            assert ".attn-hr" in part, selector.strip()
-
-
-def test_widget_follows_python(unhooked):  # noqa: F811
+def test_widget_follows_python(unhooked):
     widget = make().widget()
     widget.update(rounds=4, chunk=5)
     np.testing.assert_array_equal(widget.counts, make(rounds=4, chunk=5).counts)
@@ -183,12 +162,6 @@ def agree(page, figure, n=0):
     return moved
 
 
-def slide(page, label, value, n=0):
-    figure_of(page, n).get_by_label(label, exact=True).evaluate(
-        "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }", str(value)
-    )
-
-
 CASES = {
     "eleven": {},
     "all before and after": {"causal": False, "chunk": 5},
@@ -206,14 +179,14 @@ CASES = {
 
 @pytest.mark.browser
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_sets_and_weights(show, case):  # noqa: F811
+def test_sets_and_weights(show, case):
     figure = make(**case)
     page = show(figure).page
     first = agree(page, figure)
     assert first == {name: figure.state[name] for name in first}
     for label, values in (("rounds", (1, 99)), ("chunk", (2, 7)), ("query", (0, 5))):
         for value in values:
-            slide(page, label, value)
+            slide(figure_of(page), label, value)
             agree(page, figure)
     figure_of(page).get_by_role("radio", name="how often met").check()
     agree(page, figure)
@@ -245,7 +218,7 @@ FAULTS = {
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("right", "wrong"), FAULTS.values(), ids=FAULTS)
-def test_arithmetic_can_fail(show, right, wrong):  # noqa: F811
+def test_arithmetic_can_fail(show, right, wrong):
     figures = [make(), make(causal=False, rounds=3, query=2), make(rounds=1, query=4)]
     content = "\n".join(figure._repr_html_() for figure in figures)
     assert content.count(right) >= 3, right
@@ -256,7 +229,7 @@ def test_arithmetic_can_fail(show, right, wrong):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_keyboard(show):  # noqa: F811
+def test_keyboard(show):
     figure = make()
     page = show(figure).page
     focused = "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
@@ -280,7 +253,7 @@ def test_keyboard(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_pointer_and_touch(show):  # noqa: F811
+def test_pointer_and_touch(show):
     figure = make()
     page = show(figure, size=PHONE, has_touch=True, is_mobile=True).page
     box = figure_of(page).locator(".attn-hr-map svg").nth(1).bounding_box()
@@ -292,17 +265,17 @@ def test_pointer_and_touch(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_copies_do_not_disturb_each_other(show):  # noqa: F811
+def test_copies_do_not_disturb_each_other(show):
     figure = make()
     page = show(figure, figure).page
     before = agree(page, figure, 1)
-    slide(page, "rounds", 5)
+    slide(figure_of(page), "rounds", 5)
     figure_of(page).get_by_role("radio", name="how often met").check()
     assert agree(page, figure)["rounds"] == 5 and agree(page, figure, 1) == before
 
 
 @pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):  # noqa: F811
+def test_table_stays_where_no_script_runs(show):
     figure = make(caption="Slide.")
     page = show(figure, java_script_enabled=False).page
     kept = 100 * figure.kept[0]
@@ -314,21 +287,13 @@ def test_table_stays_where_no_script_runs(show):  # noqa: F811
 
 @pytest.mark.browser
 @pytest.mark.parametrize("dark", [False, True])
-def test_accessible(show, dark):  # noqa: F811
+def test_accessible(show, dark):
     assert show(make(caption="Slide."), make(**CASES["largest"]), dark=dark).violations() == []
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), HOSTS.values(), ids=HOSTS)
-def test_theme_follows_the_host(show, html, body, prefers_dark, scheme):  # noqa: F811
-    page = show(make(), html=html, body=body, dark=prefers_dark).page
-    page_colour = figure_of(page).evaluate("node => getComputedStyle(node).backgroundColor")
-    assert page_colour == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 29)"}[scheme]
-
-
-@pytest.mark.browser
 @pytest.mark.parametrize("size", [PHONE, {"width": 320, "height": 600}, {"width": 760, "height": 600}, WIDE])
-def test_fits_and_nothing_shifts(show, size):  # noqa: F811
+def test_fits_and_nothing_shifts(show, size):
     visited = show(make(**CASES["largest"], caption="Slide."), size=size)
     page = visited.page
     assert visited.overflow() == 0
@@ -341,16 +306,7 @@ def test_fits_and_nothing_shifts(show, size):  # noqa: F811
       .map(box => [box.x, box.y + scrollY, box.width, box.height].map(Math.round))"""
     before = figure_of(page).evaluate(boxes)
     for rounds in (1, 4, 16):
-        slide(page, "rounds", rounds)
+        slide(figure_of(page), "rounds", rounds)
         for query in (0, 11, 31):
-            slide(page, "query", query)
+            slide(figure_of(page), "query", query)
             assert figure_of(page).evaluate(boxes) == before
-
-
-@pytest.mark.browser
-def test_print(show):  # noqa: F811
-    page = show(make(), dark=True).page
-    page.emulate_media(media="print")
-    assert figure_of(page).evaluate("figure => getComputedStyle(figure).colorScheme") == "light"
-    assert not figure_of(page).get_by_role("button", name="Reset").is_visible()
-    assert figure_of(page).locator(".attn-hr-map").first.is_visible()

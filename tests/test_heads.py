@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from watching import Largest
 
 from attn_edu.core import scaled_dot_product
+from attn_edu.costs import Largest
 from attn_edu.heads import ReAttention, _blocks, re_attention
 from attn_edu.mechanism import Sizes, draw_query_key_value
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from test_explorer import unhooked  # noqa: F401
-from watching import Largest
 
 from attn_edu.core import scaled_dot_product
+from attn_edu.costs import Largest
 from attn_edu.mechanism import Example
 from attn_edu.properties import PROPERTIES
 from attn_edu.vision import (
@@ -247,12 +246,8 @@ def test_any_image(height, width, causal):
 class Stored(Largest):
     """Keep the size of the largest memory behind a tensor: an expanded view is larger than what it shows."""
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, tuple) else (result,):
-            if isinstance(tensor, torch.Tensor):
-                self.elements = max(self.elements, tensor.untyped_storage().nbytes() // tensor.element_size())
-        return result
+    def size(self, made):
+        return made.untyped_storage().nbytes() // made.element_size()
 
 
 def test_nothing_square_and_memory_linear():
@@ -301,6 +296,6 @@ def test_memory_larger_than_the_image_costs_no_more():
         (lambda: memory_2d(3, 3, block=(1, 1), memory=(0, -1)), "memory: wanted an integer of at least 0, got -1"),
     ],
 )
-def test_refuses(unhooked, call, message):  # noqa: F811
+def test_refuses(unhooked, call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call()

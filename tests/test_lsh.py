@@ -7,9 +7,9 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from test_the_tests import load
-from watching import Largest
 
 from attn_edu.core import scaled_dot_product
+from attn_edu.costs import Largest
 from attn_edu.sparse import LshAttention, angular_hash, lsh_attention, lsh_meetings
 
 OPTIONS = {"buckets": (2, 4), "chunk": 4}

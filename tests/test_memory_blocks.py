@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 import traitlets
 from browser import PHONE, WIDE
-from test_explorer import HOSTS, Outline, show, unhooked  # noqa: F401
+from figures import Outline, slide
 
 from attn_edu.interactive import MemoryBlocks
-from attn_edu.interactive._figure import source
-
-pytest_plugins = ["browser"]
 
 IMAGE = np.random.default_rng(0).random((7, 5)).round(2)
 SIZES = {"l_q": 4, "l_m": 3, "h_q": 2, "w_q": 3, "h_m": 1, "w_m": 2}
@@ -74,13 +71,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("error", "message", "changed"), REFUSED.values(), ids=REFUSED)
-def test_refuses(unhooked, error, message, changed):  # noqa: F811
-    with pytest.raises(error, match=message) as caught:
-        make(**changed)
-    assert type(caught.value) is error
-
-
 @pytest.mark.parametrize("dimensions", [1, 2])
 def test_readings(dimensions):
     figure = make(dimensions=dimensions)
@@ -107,18 +97,7 @@ def test_text_alternatives():
     assert "in one dimension" in make(dimensions=1).summary()
 
 
-def test_same_state_same_page():
-    assert make()._repr_html_() == make()._repr_html_() != make(pixel=3)._repr_html_()
-
-
-def test_styles_stay_inside():
-    css = re.sub(r"/\*.*?\*/|@(media|container) [^{]*\{", "", source("memory_blocks.css"), flags=re.S)
-    for selector in re.findall(r"([^{};]+)\{", css):
-        for part in re.split(r",(?![^(]*\))", selector):
-            assert ".attn-mb" in part, selector.strip()
-
-
-def test_widget_follows_python(unhooked):  # noqa: F811
+def test_widget_follows_python(unhooked):
     widget = make().widget()
     widget.update(pixel=5, h_q=3)
     np.testing.assert_array_equal(widget.sees, make(pixel=5, h_q=3).sees)
@@ -179,12 +158,6 @@ def agree(page, figure, n=0):
     return moved
 
 
-def slide(page, label, value, n=0):
-    figure_of(page, n).get_by_label(label, exact=True).evaluate(
-        "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }", str(value)
-    )
-
-
 CASES = {
     "oblong": {},
     "one pixel": {"image": np.ones((1, 1)), "pixel": 0, **dict.fromkeys(("l_q", "h_q", "w_q"), 1), "l_m": 0, "h_m": 0}
@@ -197,7 +170,7 @@ CASES = {
 
 @pytest.mark.browser
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_order_and_masks(show, case):  # noqa: F811
+def test_order_and_masks(show, case):
     figure = make(**case)
     page = show(figure).page
     first = agree(page, figure)
@@ -207,7 +180,7 @@ def test_order_and_masks(show, case):  # noqa: F811
         figure_of(page).get_by_role("radio", name=form).check()
         agree(page, figure)
         for label in labels:
-            slide(page, label, 2)
+            slide(figure_of(page), label, 2)
             agree(page, figure)
         figure_of(page).get_by_role("button", name="Earlier").click()
         agree(page, figure)
@@ -237,7 +210,7 @@ FAULTS = {
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("right", "wrong"), FAULTS.values(), ids=FAULTS)
-def test_arithmetic_can_fail(show, right, wrong):  # noqa: F811
+def test_arithmetic_can_fail(show, right, wrong):
     figures = [make(dimensions=1), make(pixel=18)]
     content = "\n".join(figure._repr_html_() for figure in figures)
     assert content.count(right) == 2
@@ -248,7 +221,7 @@ def test_arithmetic_can_fail(show, right, wrong):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_keyboard(show):  # noqa: F811
+def test_keyboard(show):
     figure = make()
     page = show(figure).page
     for _ in range(9):  # form, earlier, later, reset, four sliders, grid
@@ -272,7 +245,7 @@ def test_keyboard(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_pointer_and_touch(show):  # noqa: F811
+def test_pointer_and_touch(show):
     figure = make()
     page = show(figure, size=PHONE, has_touch=True, is_mobile=True).page
     for pixel in (34, 3, 0):
@@ -283,7 +256,7 @@ def test_pointer_and_touch(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_what_is_read(show):  # noqa: F811
+def test_what_is_read(show):
     page = show(make(caption="Tap.")).page
     figure = figure_of(page)
     sentence = figure.locator("[aria-live=polite]")
@@ -299,39 +272,30 @@ def test_what_is_read(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_copies_do_not_disturb_each_other(show):  # noqa: F811
+def test_copies_do_not_disturb_each_other(show):
     figure = make()
     page = show(figure, figure).page
     before = agree(page, figure, 1)
     figure_of(page).get_by_role("radio", name="1-D").check()
-    slide(page, "memory before", 9)
+    slide(figure_of(page), "memory before", 9)
     assert agree(page, figure)["l_m"] == 9 and agree(page, figure, 1) == before
 
 
 @pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):  # noqa: F811
+def test_table_stays_where_no_script_runs(show):
     page = show(make(), java_script_enabled=False).page
     assert page.get_by_role("row").nth(1).inner_text().startswith("1\t1 not seen\t")
-    assert not show(make()).page.locator(".attn-static").is_visible()
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("dark", [False, True])
-def test_accessible(show, dark):  # noqa: F811
+def test_accessible(show, dark):
     assert show(make(caption="Tap."), make(dimensions=1, pixel=9), dark=dark).violations() == []
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), HOSTS.values(), ids=HOSTS)
-def test_theme_follows_the_host(show, html, body, prefers_dark, scheme):  # noqa: F811
-    page = show(make(), html=html, body=body, dark=prefers_dark).page
-    page_colour = figure_of(page).evaluate("node => getComputedStyle(node).backgroundColor")
-    assert page_colour == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 29)"}[scheme]
-
-
-@pytest.mark.browser
 @pytest.mark.parametrize("size", [PHONE, {"width": 320, "height": 600}, {"width": 760, "height": 600}, WIDE])
-def test_fits_and_nothing_shifts(show, size):  # noqa: F811
+def test_fits_and_nothing_shifts(show, size):
     image = np.random.default_rng(2).random((12, 12)) if size == WIDE else np.ones((8, 8))
     visited = show(make(image=image, caption="Tap."), size=size)
     page = visited.page
@@ -349,12 +313,3 @@ def test_fits_and_nothing_shifts(show, size):  # noqa: F811
         for form in ("1-D", "2-D"):
             figure_of(page).get_by_role("radio", name=form).check()
             assert figure_of(page).evaluate(boxes) == before
-
-
-@pytest.mark.browser
-def test_print(show):  # noqa: F811
-    page = show(make(), dark=True).page
-    page.emulate_media(media="print")
-    assert figure_of(page).evaluate("figure => getComputedStyle(figure).colorScheme") == "light"
-    assert not figure_of(page).get_by_role("button", name="Reset").is_visible()
-    assert figure_of(page).locator(".attn-mb-grid").is_visible()

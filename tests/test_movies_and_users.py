@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 import traitlets
 from browser import PHONE, WIDE
-from test_explorer import HOSTS, NASTY, Outline, show, unhooked  # noqa: F401
+from figures import HOSTS, NASTY, Outline, closed
 
 from attn_edu.interactive import MoviesAndUsers
-from attn_edu.interactive._figure import source
-
-pytest_plugins = ["browser"]
 
 USERS = ["Ada", "Ben", "Cleo"]
 FILMS = ["Ferry on Fire", "Two Umbrellas", "Wrong Goose", "Grey Tuesday"]
@@ -67,13 +64,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("error", "message", "changed"), REFUSED.values(), ids=REFUSED)
-def test_refuses(unhooked, error, message, changed):  # noqa: F811
-    with pytest.raises(error, match=message) as caught:
-        make(**changed)
-    assert type(caught.value) is error
-
-
 def test_readings_by_hand():
     """A user who cares for action alone, and films whose action makes exponentials of 1/2, 1 and 5/2."""
     action = [[-np.log(2), 1, 0], [0, -1, 1], [np.log(2.5), 0, 0]]
@@ -86,18 +76,10 @@ def test_readings_by_hand():
 # What it writes.
 
 
-def test_html_needs_nothing_else():
-    html = make(caption="</style></script><i>", films=[*NASTY[:2], "a", "a"])._repr_html_()
-    outline = Outline(html)
-    foreign = re.findall(r"https?://[^\"]*|@import|url\(|\beval\b|\bimport\b|Blob|innerHTML", html)
-    assert set(foreign) <= {"http://www.w3.org/2000/svg"}, "the name of a namespace, never fetched"
-    assert not [name for name, _ in outline.attributes if name.startswith("on") or name in ("src", "href", "style")]
-    assert not [name for name, _ in outline.attributes if name == "id"], "ids would clash when shown twice"
-    assert not {"b", "i", "comment"} & set(outline.tags)
-    assert outline.tags.count("script") == 1 == html.count("</script>")
+def test_texts_are_escaped():
+    outline = closed(make(films=[*NASTY[:2], "a", "a"])._repr_html_())
     state = re.search(r"const state = (\{.*\});\n", outline.scripts[0])[1]
     assert json.loads(state)["films"] == [*NASTY[:2], "a", "a"]
-    assert len(html.encode()) < 40 * 1024
 
 
 def test_text_alternatives():
@@ -113,14 +95,7 @@ def test_text_alternatives():
     assert outline.tags.count("th") == 4 + 3 + 3
 
 
-def test_styles_stay_inside():
-    css = re.sub(r"/\*.*?\*/|@(media|container) [^{]*\{", "", source("movies_and_users.css"), flags=re.S)
-    for selector in re.findall(r"([^{};]+)\{", css):
-        for part in re.split(r",(?![^(]*\))", selector):
-            assert ".attn-movies" in part, selector.strip()
-
-
-def test_widget_follows_python(unhooked):  # noqa: F811
+def test_widget_follows_python(unhooked):
     widget = make().widget()
     widget.user = 1
     tastes = np.array(TASTES)
@@ -180,7 +155,7 @@ CASES = {
 
 @pytest.mark.browser
 @pytest.mark.parametrize("figure", CASES.values(), ids=CASES)
-def test_arithmetic(show, figure):  # noqa: F811
+def test_arithmetic(show, figure):
     page = show(figure).page
     state = agree(page, figure)
     np.testing.assert_array_equal(state["preferences"], figure.state["preferences"])
@@ -205,7 +180,7 @@ FAULTS = {
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("right", "wrong"), FAULTS.values(), ids=FAULTS)
-def test_arithmetic_can_fail(show, right, wrong):  # noqa: F811
+def test_arithmetic_can_fail(show, right, wrong):
     figure = make(user=1, film=3)
     content = figure._repr_html_()
     assert content.count(right) == 1
@@ -215,7 +190,7 @@ def test_arithmetic_can_fail(show, right, wrong):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_what_is_read(show):  # noqa: F811
+def test_what_is_read(show):
     figure = make(film=3, caption="Two dislikes agree.")
     page = show(figure).page
     view = figure_of(page)
@@ -245,7 +220,7 @@ def test_what_is_read(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_pick_by_keyboard(show):  # noqa: F811
+def test_pick_by_keyboard(show):
     figure = make(user=1, film=1)
     page = show(figure).page
     page.keyboard.press("Tab")
@@ -271,7 +246,7 @@ def test_pick_by_keyboard(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_pointer_touch_and_reset(show):  # noqa: F811
+def test_pointer_touch_and_reset(show):
     figure = make(film=3)
     for options in ({}, {"size": PHONE, "has_touch": True, "is_mobile": True}):
         page = show(figure, **options).page
@@ -285,7 +260,7 @@ def test_pointer_touch_and_reset(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_copies_are_independent(show):  # noqa: F811
+def test_copies_are_independent(show):
     figure = make()
     page = show(figure, figure).page
     figure_of(page, 1).locator(".attn-scores .attn-cell").nth(6).click()
@@ -297,15 +272,8 @@ def test_copies_are_independent(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):  # noqa: F811
-    page = show(make(), java_script_enabled=False).page
-    assert page.get_by_role("table").is_visible()
-    assert not show(make()).page.locator(".attn-static").is_visible()
-
-
-@pytest.mark.browser
 @pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), HOSTS.values(), ids=HOSTS)
-def test_accessible_on_every_page(show, html, body, prefers_dark, scheme):  # noqa: F811
+def test_accessible_on_every_page(show, html, body, prefers_dark, scheme):
     visited = show(make(film=3), html=html, body=body, dark=prefers_dark)
     assert visited.violations() == []
     slide(visited.page, 0, "End")
@@ -315,7 +283,7 @@ def test_accessible_on_every_page(show, html, body, prefers_dark, scheme):  # no
 
 @pytest.mark.browser
 @pytest.mark.parametrize("size", [PHONE, {"width": 320, "height": 600}, {"width": 700, "height": 600}, WIDE])
-def test_fits(show, size):  # noqa: F811
+def test_fits(show, size):
     long = make(users=["Bartholomew"] * 3, films=["Incomprehensible"] * 4)
     visited = show(make(film=3), long, drawn(8, 8, 8), size=size)
     page = visited.page

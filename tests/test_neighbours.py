@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from numpy.testing import assert_allclose
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from attn_edu.core import multi_head
+from attn_edu.costs import Largest
 from attn_edu.neighbours import CausalConvolution, causal_convolution
 from attn_edu.positions import QuadraticAttention, quadratic_attention
 
@@ -160,24 +159,12 @@ def test_a_centre_between_two_pixels_shares_evenly():
     assert_allclose(output[:, 3], x[:, 3], atol=1e-12)  # at the edge no second pixel is as near
 
 
-class Largest(TorchDispatchMode):
-    """Note the size of the largest tensor that any operation returns."""
-
-    size = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        sizes = [leaf.numel() for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
-        self.size = max([self.size, *sizes])
-        return result
-
-
 def test_without_weights_no_square_of_pixels_is_made():
     layer, x = QuadraticAttention(d_model=2, heads=3, d_v=2), torch.randn(20, 30, 2)
     for need_weights, most in ((False, 3 * 600 * 2), (True, 3 * 600 * 600)):
         with torch.no_grad(), Largest() as seen:
             layer(x, need_weights=need_weights)
-        assert seen.size == most
+        assert seen.elements == most
 
 
 @pytest.mark.parametrize(("k", "dilation"), [(1, 1), (2, 1), (3, 2), (4, 5), (3, 40)])

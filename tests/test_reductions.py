@@ -7,7 +7,6 @@ import scipy.linalg
 import torch
 import torch.nn.functional as F
 from numpy.testing import assert_allclose
-from watching import Largest
 
 from attn_edu.catalogue import find
 from attn_edu.core import (
@@ -21,6 +20,7 @@ from attn_edu.core import (
     soft_dictionary,
     weighted_sum,
 )
+from attn_edu.costs import Largest
 from attn_edu.mechanism import Sizes, draw_mask, draw_query_key_value
 
 

@@ -8,9 +8,9 @@ from contract import shapes_checked
 from numpy.testing import assert_allclose
 from test_activations import kept
 from torch import nn
-from watching import Largest
 
 from attn_edu.core import feed_forward, layer_norm
+from attn_edu.costs import Largest
 from attn_edu.models import LshHeads, Reformer
 from attn_edu.sparse import LshAttention, lsh_attention
 

@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 import traitlets
 from browser import PHONE, WIDE
-from test_explorer import NASTY, Outline, show, unhooked  # noqa: F401
+from figures import NASTY, Outline
 
 from attn_edu.interactive import ScoreDial
 from attn_edu.interactive._score_dial import SCORES
-
-pytest_plugins = ["browser"]
 
 KEYS = [[0.9, 0.45], [2.4, 1.2], [-1.0, 2.0], [0.4, -2.2]]
 
@@ -68,7 +66,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("error", "message", "changed"), REFUSED.values(), ids=REFUSED)
-def test_refuses(unhooked, error, message, changed):  # noqa: F811
+def test_refuses(unhooked, error, message, changed):
     with pytest.raises(error, match=message) as caught:
         make(**changed)
     assert type(caught.value) is error
@@ -114,7 +112,7 @@ def test_text_alternatives():
     assert outline.tags.count("caption") == 1 and outline.tags.count("tr") == 6
 
 
-def test_widget_follows_python(unhooked):  # noqa: F811
+def test_widget_follows_python(unhooked):
     widget = make().widget()
     widget.update(turn=90, beta=2.0)
     np.testing.assert_array_equal(widget.weights, make(turn=90, beta=2.0).weights)
@@ -172,7 +170,7 @@ def slide(page, label, value, n=0):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_arithmetic(show, case):  # noqa: F811
+def test_arithmetic(show, case):
     figure = make(**case)
     page = show(figure).page
     first = agree(page, figure)
@@ -212,7 +210,7 @@ FAULTS = {
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("right", "wrong"), FAULTS.values(), ids=FAULTS)
-def test_arithmetic_can_fail(show, right, wrong):  # noqa: F811
+def test_arithmetic_can_fail(show, right, wrong):
     figure = make(turn=35, stretch=1.7, beta=7.5)
     content = figure._repr_html_()
     assert content.count(right) == 1
@@ -222,7 +220,7 @@ def test_arithmetic_can_fail(show, right, wrong):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_doubling_and_halving(show):  # noqa: F811
+def test_doubling_and_halving(show):
     figure = make(query=[1.0, -0.5])
     page = show(figure).page
     view = figure_of(page)
@@ -237,7 +235,7 @@ def test_doubling_and_halving(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_what_is_read(show):  # noqa: F811
+def test_what_is_read(show):
     figure = make(key=[[1, 0], [2, 0]], query=[1.0, 0.0], caption="Move it.")
     page = show(figure).page
     view = figure_of(page)
@@ -254,7 +252,7 @@ def test_what_is_read(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_drag_and_touch(show):  # noqa: F811
+def test_drag_and_touch(show):
     figure = make()
     for options in ({}, {"size": PHONE, "has_touch": True, "is_mobile": True}):
         page = show(figure, **options).page
@@ -272,7 +270,7 @@ def test_drag_and_touch(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_copies_do_not_disturb_each_other(show):  # noqa: F811
+def test_copies_do_not_disturb_each_other(show):
     figure = make()
     page = show(figure, figure).page
     before = agree(page, figure, 1)
@@ -281,7 +279,7 @@ def test_copies_do_not_disturb_each_other(show):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):  # noqa: F811
+def test_table_stays_where_no_script_runs(show):
     page = show(make(), java_script_enabled=False).page
     assert page.get_by_role("row").nth(1).inner_text().startswith("dot\t")
     assert not show(make()).page.locator(".attn-static").is_visible()
@@ -289,14 +287,14 @@ def test_table_stays_where_no_script_runs(show):  # noqa: F811
 
 @pytest.mark.browser
 @pytest.mark.parametrize("dark", [False, True])
-def test_accessible(show, dark):  # noqa: F811
+def test_accessible(show, dark):
     figures = make(caption="<i>&lt;", names=[*NASTY[:2], NASTY[3], "a"]), make(turn=50, query=[2, 2])
     assert show(*figures, dark=dark).violations() == []
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("size", [PHONE, {"width": 320, "height": 600}, {"width": 700, "height": 600}, WIDE])
-def test_fits_and_nothing_shifts(show, size):  # noqa: F811
+def test_fits_and_nothing_shifts(show, size):
     visited = show(make(key=np.random.default_rng(0).uniform(-3, 3, (6, 2)), caption="Move it."), size=size)
     page = visited.page
     assert visited.overflow() == 0

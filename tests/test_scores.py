@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from numpy.testing import assert_allclose
 from test_the_tests import load
 
-from attn_edu.costs import Largest
 from attn_edu.catalogue import find
 from attn_edu.core import scaled_dot_product
+from attn_edu.costs import Largest
 from attn_edu.positions import sinusoidal_positions
 from attn_edu.scores import (
     Additive,
@@ -175,7 +175,7 @@ def test_slabs_change_nothing(name, held, monkeypatch, draw):
     for label, mask in masks.items():
         grads = []
         for limit in (held, 10**12):
-            monkeypatch.setattr(_additive, "HELD", limit)
+            monkeypatch.setitem(_additive.HELD, "cpu", limit)
             leaves = {key: torch.tensor(x, requires_grad=True) for key, x in inputs.items()}
             tensor = None if mask is None else torch.tensor(mask)
             layer.zero_grad()
@@ -196,7 +196,7 @@ def test_slabs_change_nothing(name, held, monkeypatch, draw):
 def test_the_hidden_units_of_all_pairs_never_exist_at_once(name, monkeypatch):
     """L·S·n numbers would be 2.2 million; forward and back, no tensor holds more than the slab or the weights."""
     L, S = 1201, 257
-    monkeypatch.setattr(_additive, "HELD", 20_000)
+    monkeypatch.setitem(_additive.HELD, "cpu", 20_000)
     layer = NETWORKS[name]()
     inputs = [torch.randn(L, 5, requires_grad=True), torch.randn(S, 3), torch.randn(S, 4)]
     if name == "location_sensitive":

@@ -6,9 +6,9 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from test_the_tests import load
-from watching import Largest
 
 from attn_edu.core import scaled_dot_product
+from attn_edu.costs import Largest
 from attn_edu.mechanism import Sizes
 from attn_edu.selection import LocalM, LocalP, _window, local_m, local_p
 

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from test_explorer import unhooked  # noqa: F401
 from test_the_tests import load
 from torch.utils._python_dispatch import TorchDispatchMode
-from watching import Largest
 
 from attn_edu.catalogue import find
 from attn_edu.core import scaled_dot_product
+from attn_edu.costs import Largest
 from attn_edu.sparse import (
     FixedAttention,
     GlobalWindowAttention,
@@ -484,7 +483,7 @@ def test_a_stride_of_one_holds_few_scores_all_the_same():
         (lambda: reach(np.ones((2, 2), dtype=bool), -1), "layers: wanted an integer of at least 0, got -1"),
     ],
 )
-def test_refuses(unhooked, call, message):  # noqa: F811
+def test_refuses(unhooked, call, message):
     with pytest.raises((TypeError, ValueError)) as caught:
         call()
     assert str(caught.value) == message
@@ -618,7 +617,7 @@ FAULTS = {
     "chunks that overwrite the gradient of the one before": (
         "sliding_window_attention",
         [
-            (STAIRS, 'CHUNK = {"cpu": 64', 'CHUNK = {"cpu": 4'),
+            (STAIRS, "CHUNK = ByDevice(cpu=64", "CHUNK = ByDevice(cpu=4"),
             (STAIRS, "d_key[keys] += for_key", "d_key[keys] = for_key"),
         ],
         contract.fused_matches_explicit,

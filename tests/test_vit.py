@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from test_explorer import unhooked  # noqa: F401
 from torch import nn
 
 from attn_edu.models import ViT
@@ -134,7 +133,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("error", "message", "changed"), REFUSED.values(), ids=REFUSED)
-def test_refuses(unhooked, error, message, changed):  # noqa: F811
+def test_refuses(unhooked, error, message, changed):
     sizes = {"side": SIDE, "patch": PATCH, "channels": CHANNELS, "classes": CLASSES}
     sizes |= {"d_model": WIDTH, "heads": HEADS, "d_hidden": HIDDEN, "blocks": BLOCKS}
     with pytest.raises(error, match=message):
@@ -154,7 +153,7 @@ BAD_IMAGES = {
 
 
 @pytest.mark.parametrize(("error", "message", "x"), BAD_IMAGES.values(), ids=BAD_IMAGES)
-def test_refuses_images(unhooked, model, error, message, x):  # noqa: F811
+def test_refuses_images(unhooked, model, error, message, x):
     x = x.double() if isinstance(x, torch.Tensor) and x.dtype == torch.float32 and "float32" not in message else x
     with pytest.raises(error, match=message):
         model(x)

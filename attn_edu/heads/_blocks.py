@@ -8,7 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-HELD = {"cpu": 2**20, "cuda": 2**26}  # entries of one array of maps that exist at a time
+from attn_edu._slabs import ByDevice
+
+HELD = ByDevice(cpu=2**20, accelerator=2**26)  # entries of one array of maps that exist at a time
 
 
 class MixedAttention(torch.autograd.Function):
@@ -101,7 +103,7 @@ class CentredProducts(torch.autograd.Function):
 def blocks(query: Tensor, key: Tensor) -> Iterator[tuple[slice, slice, tuple[Tensor, ...]]]:
     """Yield slices of the batch and of the queries, and four arrays (items, h, rows, S) to work in."""
     (n, h, L, _), S = query.shape, key.shape[-2]
-    held = HELD["cuda" if query.is_cuda else "cpu"] // max(h * S, 1)  # queries
+    held = HELD[query.device.type] // max(h * S, 1)  # queries
     rows = min(max(held, 1), L)
     items = min(max(held // max(L, 1), 1), n)
     space = query.new_empty(4, items * h * rows * S)

@@ -1,14 +1,14 @@
 """The hash on a circle: directions that turn, points that fall into buckets, are sorted and cut into chunks."""
 
 import html
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from attn_edu.checks import check_flag
 from attn_edu.sparse import angular_hash, lsh_meetings
 
-from ._figure import Figure, source
+from ._figure import Figure
 from ._position_similarity import check_count
 from ._weighted_sum_plane import _check_vector
 
@@ -19,10 +19,7 @@ SECTORS = 8  # buckets at most
 class HashFigure(Figure):
     """A figure whose script uses ``chart.js`` and ``lsh.js`` as well as ``kit.js``."""
 
-    @classmethod
-    def module(cls) -> str:
-        """Return the ES module, what figures of LSH attention share before it."""
-        return "".join(map(source, ("kit.js", "chart.js", "lsh.js", f"{cls.name}.js")))
+    scripts: ClassVar[tuple[str, ...]] = ("kit.js", "chart.js", "lsh.js")
 
 
 class HashCircle(HashFigure):

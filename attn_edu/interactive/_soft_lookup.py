@@ -10,7 +10,7 @@ from attn_edu.checks import check_flag, check_positive
 from attn_edu.core import soft_dictionary
 
 from ._attention_explorer import check_matrix, check_tokens, distinct
-from ._figure import Figure, source
+from ._figure import Figure
 from ._weighted_sum_plane import _check_vector, _pair
 
 LARGEST = 8  # entries; more crowd the plane
@@ -65,6 +65,7 @@ class SoftLookup(Figure):
     """
 
     name = "soft_lookup"
+    styles = ("theme.css", "weighted_sum_plane.css")
     readings = ("weights", "output")
 
     def __init__(
@@ -112,11 +113,6 @@ class SoftLookup(Figure):
             finite = np.isfinite(self.weights).all() and np.isfinite(self.output)
         if not finite:
             raise ValueError("key, query, value, temperature: wanted finite scores q·k / T, got an overflow")
-
-    @classmethod
-    def style(cls) -> str:
-        """Return the figure's style; it shares the plane's."""
-        return source("theme.css") + source("weighted_sum_plane.css") + source("soft_lookup.css")
 
     @property
     def weights(self) -> np.ndarray:

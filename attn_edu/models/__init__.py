@@ -10,3 +10,5 @@ from ._transformer import (
 from ._decoding import Hypothesis as Hypothesis, beam_search as beam_search, greedy as greedy
 from ._vit import ViT as ViT
 from ._reformer import LshHeads as LshHeads, Reformer as Reformer
+from ._seq2seq import Seq2Seq as Seq2Seq
+from ._captioner import Captioner as Captioner

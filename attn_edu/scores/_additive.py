@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from attn_edu import np_ops, torch_ops
+from attn_edu._slabs import ByDevice
 from attn_edu.checks import check_arrays, check_width
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims, draw_mask, draw_query_key_value
 
 PATTERN = "query: * L d_q, key: * S d_k, value: * S d_v, W_a: n d_q, U_a: n d_k, v_a: n"
-HELD, HELD_ELSEWHERE = 2**21, 2**26  # numbers in the hidden layer at a time: on a CPU, on other devices
+HELD = ByDevice(cpu=2**21, accelerator=2**26)  # numbers that the hidden layer holds at a time
 
 
 def additive_scores(
@@ -195,7 +196,7 @@ def attend_in_slabs(
 ) -> tuple[Tensor, Tensor | None]:
     """Call ``attend(*rows, allowed)`` on a slab of rows at a time: on all at once, where they are few."""
     query = rows[0]
-    length, held = query.shape[-2], HELD if query.device.type == "cpu" else HELD_ELSEWHERE
+    length, held = query.shape[-2], HELD[query.device.type]
     few = max(held * max(length, 1) // max(query.numel() * places, 1), 1)
     if few >= length:
         output, weights = attend(*rows, allowed)

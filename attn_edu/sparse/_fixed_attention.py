@@ -18,10 +18,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from attn_edu import np_ops, torch_ops
+from attn_edu import torch_ops
 from attn_edu.checks import check_arrays, check_choice, check_width
+from attn_edu.core import ScaledDotProduct, scaled_dot_product
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims, draw_query_key_value
-from attn_edu.sparse._staircase import explicit_attention, flat, staircase_attention
+from attn_edu.sparse._staircase import flat, staircase_attention
 
 PATTERN = "query: * L d_k, key: * L d_k, value: * L d_v"
 
@@ -131,9 +132,7 @@ def fixed_attention(
     """
     check_arrays(np.ndarray, PATTERN, query=query, key=key, value=value)
     allowed = fixed_pattern(query.shape[-2], block=block, summary=summary, part=part)
-    scores = np.einsum("...id,...jd->...ij", query, key) / math.sqrt(query.shape[-1])
-    weights = np_ops.masked_softmax(scores, np.broadcast_to(allowed, scores.shape))
-    return np.einsum("...ij,...jd->...id", weights, value), weights
+    return scaled_dot_product(query, key, value, attn_mask=allowed)
 
 
 def check_blocks(block: Any, summary: Any, part: Any) -> None:
@@ -193,7 +192,7 @@ class FixedAttention(nn.Module):
             i = j[:, None]
             own, last = i // self.block == j // self.block, j % self.block >= self.block - self.summary
             allowed = {"local": own, "fixed": last, "both": own | last}[self.part] & (j <= i)
-            return explicit_attention(query, key, value, allowed, scale)
+            return ScaledDotProduct()(query, key, value, allowed)
         q, k, v = (flat(x) for x in (query, key, value))
         i, parts = torch.arange(length), []
         start = i // self.block * self.block

@@ -14,10 +14,10 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from attn_edu._slabs import NOWHERE, attend, attend_back, slabs
+from attn_edu._slabs import NOWHERE, ByDevice, attend, attend_back, slabs
 
-ROWS = {"cpu": 2**12, "cuda": 2**20}  # rows of the batch that are worked on at a time
-HELD = {"cpu": 2**17, "cuda": 2**26}  # and scores
+ROWS = ByDevice(cpu=2**12, accelerator=2**20)  # rows of the batch that are worked on at a time
+HELD = ByDevice(cpu=2**17, accelerator=2**26)  # and scores
 
 
 class Plan(NamedTuple):

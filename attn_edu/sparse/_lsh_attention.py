@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attn_edu import np_ops, torch_ops
+from attn_edu import torch_ops
 from attn_edu.checks import check_arrays, check_flag, check_width
+from attn_edu.core import scaled_dot_product
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims
 
 from ._hashed_blocks import HashedAttention, Plan, make_plan
@@ -204,9 +205,7 @@ def lsh_attention(
     allowed = (meetings > 0) | (alone & np.eye(shared.shape[-2], dtype=bool))
     norm = np.linalg.norm(shared, axis=-1, keepdims=True)
     key = shared / np.where(norm == 0, 1, norm)
-    scores = np.einsum("...id,...jd->...ij", shared, key) / math.sqrt(shared.shape[-1])
-    weights = np_ops.masked_softmax(scores, allowed)
-    return np.einsum("...ij,...jd->...id", weights, value), weights
+    return scaled_dot_product(shared, key, value, attn_mask=allowed)
 
 
 def check_buckets(buckets: Any, columns: int | None = None) -> None:

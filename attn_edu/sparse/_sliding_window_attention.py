@@ -15,12 +15,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from attn_edu import np_ops
 from attn_edu.checks import check_arrays, check_width
+from attn_edu.core import ScaledDotProduct, scaled_dot_product
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims, draw_query_key_value
 from attn_edu.sparse._staircase import (
     by_residue,
-    explicit_attention,
     flat,
     from_residues,
     residue_bounds,
@@ -123,9 +122,7 @@ def sliding_window_attention(
     """
     check_arrays(np.ndarray, PATTERN, query=query, key=key, value=value)
     allowed = window_pattern(query.shape[-2], before=before, after=after, dilation=dilation)
-    scores = np.einsum("...id,...jd->...ij", query, key) / math.sqrt(query.shape[-1])
-    weights = np_ops.masked_softmax(scores, np.broadcast_to(allowed, scores.shape))
-    return np.einsum("...ij,...jd->...id", weights, value), weights
+    return scaled_dot_product(query, key, value, attn_mask=allowed)
 
 
 def check_window(before: Any, after: Any, dilation: Any) -> None:
@@ -181,7 +178,7 @@ class SlidingWindowAttention(nn.Module):
             i = torch.arange(length, device=query.device)
             ahead = i - i[:, None]
             near = (ahead >= -self.before * self.dilation) & (ahead <= self.after * self.dilation)
-            return explicit_attention(query, key, value, near & (ahead % self.dilation == 0), scale)
+            return ScaledDotProduct()(query, key, value, near & (ahead % self.dilation == 0))
         step = min(self.dilation, max(length, 1))
         q, k, v = (by_residue(flat(x), step) for x in (query, key, value))
         bounds = residue_bounds(length, step, self.before, self.after)

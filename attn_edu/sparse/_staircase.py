@@ -6,15 +6,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from attn_edu import torch_ops
-from attn_edu._slabs import attend, attend_back
+from attn_edu._slabs import ByDevice, attend, attend_back
 
-CHUNK = {"cpu": 64, "cuda": 512}  # queries that are scored together
-HELD = {"cpu": 2**18, "cuda": 2**26}  # scores that exist at a time
+CHUNK = ByDevice(cpu=64, accelerator=512)  # queries that are scored together
+HELD = ByDevice(cpu=2**18, accelerator=2**26)  # scores that exist at a time
 
 
 def staircase_attention(
@@ -60,18 +59,6 @@ def staircase_attention(
     return _Staircase.apply(query, key, value, first, end, scale)
 
 
-def explicit_attention(
-    query: Float[Tensor, "*batch L d_k"],
-    key: Float[Tensor, "*batch S d_k"],
-    value: Float[Tensor, "*batch S d_v"],
-    allowed: Bool[Tensor, "L S"],
-    scale: float,
-) -> tuple[Float[Tensor, "*batch L d_v"], Float[Tensor, "*batch L S"]]:
-    """Attend where `allowed` is True, with all scores in sight; return output and weights."""
-    weights = torch_ops.masked_softmax((query * scale) @ key.mT, allowed)
-    return weights @ value, weights
-
-
 def flat(x: Float[Tensor, "*batch L d"]) -> Float[Tensor, "n L d"]:
     """Make one axis of all batch axes."""
     return x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
@@ -105,7 +92,7 @@ def pieces(
     query: Tensor, first: Tensor, end: Tensor
 ) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice], Tensor]]:
     """Yield chunks: where their queries are, where the keys that they see, and a bias (query, key)."""
-    chunk, held = CHUNK.get(query.device.type, 512), HELD.get(query.device.type, 2**26)
+    chunk, held = CHUNK[query.device.type], HELD[query.device.type]
     dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
     steps, bias = None, torch.empty(0)
     for start in range(0, len(first), chunk):

@@ -16,12 +16,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from attn_edu import np_ops, torch_ops
+from attn_edu import torch_ops
 from attn_edu.checks import check_arrays, check_choice, check_width
+from attn_edu.core import ScaledDotProduct, scaled_dot_product
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims, draw_query_key_value
 from attn_edu.sparse._staircase import (
     by_residue,
-    explicit_attention,
     flat,
     from_residues,
     residue_bounds,
@@ -126,9 +126,7 @@ def strided_attention(
     """
     check_arrays(np.ndarray, PATTERN, query=query, key=key, value=value)
     allowed = strided_pattern(query.shape[-2], stride=stride, part=part)
-    scores = np.einsum("...id,...jd->...ij", query, key) / math.sqrt(query.shape[-1])
-    weights = np_ops.masked_softmax(scores, np.broadcast_to(allowed, scores.shape))
-    return np.einsum("...ij,...jd->...id", weights, value), weights
+    return scaled_dot_product(query, key, value, attn_mask=allowed)
 
 
 def check_stride(stride: Any, part: Any) -> None:
@@ -184,7 +182,7 @@ class StridedAttention(nn.Module):
             behind = i[:, None] - i
             near, far = behind <= self.stride, behind % self.stride == 0
             allowed = {"local": near, "strided": far, "both": near | far}[self.part] & (behind >= 0)
-            return explicit_attention(query, key, value, allowed, scale)
+            return ScaledDotProduct()(query, key, value, allowed)
         q, k, v = (flat(x) for x in (query, key, value))
         parts = []
         if self.part != "strided":

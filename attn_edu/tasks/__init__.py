@@ -1,5 +1,6 @@
 """Small tasks, made on the spot, and one short training loop. Nothing is fetched; tqdm draws the progress bar."""
 
+from ._captions import CAPTION_WORDS as CAPTION_WORDS, captions as captions
 from ._digits import digits as digits
 from ._far_back import colour_of as colour_of, one_capital as one_capital
 from ._duplication import duplication as duplication
@@ -21,4 +22,10 @@ from ._language import (
     sentence_log_probs as sentence_log_probs,
     tiny_language as tiny_language,
     words as words,
+)
+from ._translation import (
+    PAST_ENGLISH as PAST_ENGLISH,
+    PAST_SOVIC as PAST_SOVIC,
+    Translations as Translations,
+    translation as translation,
 )

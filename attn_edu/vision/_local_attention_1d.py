@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from attn_edu import np_ops, torch_ops
 from attn_edu.checks import check_arrays, check_flag, check_width
+from attn_edu.core import ScaledDotProduct, scaled_dot_product
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims, draw_query_key_value
 
 PATTERN = "query: * L d_k, key: * L d_k, value: * L d_v"
@@ -117,9 +117,7 @@ def local_attention_1d(
     """
     check_arrays(np.ndarray, PATTERN, query=query, key=key, value=value)
     allowed = memory_1d(query.shape[-2], block=block, memory=memory, causal=causal)
-    scores = np.einsum("...id,...jd->...ij", query, key) / math.sqrt(query.shape[-1])
-    weights = np_ops.masked_softmax(scores, np.broadcast_to(allowed, scores.shape))
-    return np.einsum("...ij,...jd->...id", weights, value), weights
+    return scaled_dot_product(query, key, value, attn_mask=allowed)
 
 
 def check_options(block: Any, memory: Any, causal: Any) -> None:
@@ -127,17 +125,6 @@ def check_options(block: Any, memory: Any, causal: Any) -> None:
     check_width("block", block)
     check_width("memory", memory, least=0)
     check_flag("causal", causal)
-
-
-def attend_in_blocks(
-    query: Tensor, key: Tensor, value: Tensor, allowed: Tensor, need_weights: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Attend in all blocks at once; both modules do. One mask (block, query, key) serves every batch element."""
-    scale = 1 / math.sqrt(query.shape[-1])
-    if not need_weights:
-        return torch_ops.fused_attention(query, key, value, allowed, False, scale), None
-    weights = torch_ops.masked_softmax((query * scale) @ key.mT, allowed)
-    return weights @ value, weights
 
 
 def spread(weights: Tensor, places: Tensor, count: int) -> Tensor:
@@ -195,7 +182,7 @@ class LocalAttention1d(nn.Module):
         j = i[:, :1] - before + torch.arange(before + block, device=query.device)  # block, 1, place in its memory
         inside = (j >= 0) & (j < length)
         allowed = inside & (j <= i) if self.causal else inside
-        context, weights = attend_in_blocks(q, k, v, allowed, need_weights)
+        context, weights = ScaledDotProduct()(q, k, v, allowed, need_weights)
         if weights is not None:
             weights = spread(weights, j.where(inside, length), length).flatten(1, 2)[:, :length]
             weights = weights.reshape(*batch, length, length)

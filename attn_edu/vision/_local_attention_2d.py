@@ -18,11 +18,11 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attn_edu import np_ops
 from attn_edu.checks import check_arrays, check_flag, check_width
+from attn_edu.core import ScaledDotProduct, scaled_dot_product
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims
 
-from ._local_attention_1d import attend_in_blocks, spread
+from ._local_attention_1d import spread
 
 PATTERN = "query: * H W d_k, key: * H W d_k, value: * H W d_v"
 
@@ -164,9 +164,8 @@ def local_attention_2d(
     height, width = query.shape[-3:-1]
     allowed = memory_2d(height, width, block=block, memory=memory, causal=causal)
     q, k, v = (x.reshape(*x.shape[:-3], height * width, x.shape[-1]) for x in (query, key, value))
-    scores = np.einsum("...id,...jd->...ij", q, k) / math.sqrt(q.shape[-1])
-    weights = np_ops.masked_softmax(scores, np.broadcast_to(allowed, scores.shape))
-    return np.einsum("...ij,...jd->...id", weights, v).reshape(value.shape), weights
+    output, weights = scaled_dot_product(q, k, v, attn_mask=allowed)
+    return output.reshape(value.shape), weights
 
 
 def check_pair(name: str, pair: Any, least: int) -> None:
@@ -244,7 +243,7 @@ class LocalAttention2d(nn.Module):
         q = F.pad(q, (0, 0, 0, beside, 0, below))
         q = rearrange(q, "b (down r) (across c) d -> b (down across) (r c) d", **sizes)
         places, allowed = self.sees((height, width), (down, across), (h_m, w_m), query.device)
-        context, weights = attend_in_blocks(q, memories(k), memories(v), allowed, need_weights)
+        context, weights = ScaledDotProduct()(q, memories(k), memories(v), allowed, need_weights)
         if weights is not None:
             count = height * width
             weights = whole(spread(weights, places, count)).reshape(*batch, count, count)

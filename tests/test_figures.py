@@ -1,0 +1,164 @@
+"""What every figure must do, whatever it shows. What only one of them does stands in a file of its own."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from figures import HOSTS, closed
+
+from attn_edu import interactive
+from attn_edu.interactive._figure import Figure, lean, script_json, source
+
+HERE = Path(__file__).parent
+FIGURES = {
+    thing.name: thing
+    for thing in vars(interactive).values()
+    if isinstance(thing, type) and issubclass(thing, Figure) and hasattr(thing, "name")
+}
+FILES = {"attention_explorer": "test_explorer"} | {
+    path.stem.removeprefix("test_"): path.stem for path in sorted(HERE.glob("test_*.py"))
+}
+# The tests of each figure: a file `test_<name>.py` with `make(**options)`, and `REFUSED`, what the figure refuses.
+MODULES = {name: import_module(FILES[name]) for name in FIGURES if name in FILES}
+SHOWN = [name for name, module in MODULES.items() if hasattr(module, "make")]
+REFUSED = {
+    f"{name}: {case}": (module.make, *parts)
+    for name, module in MODULES.items()
+    if not hasattr(module, "test_refuses")  # where a bad case cannot be had by changing one argument of `make`
+    for case, parts in getattr(module, "REFUSED", {}).items()
+}
+LARGE = {"block_flow": 34, "head_steps": 32}  # KB: two that show every matrix on the way
+GROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 29)"}
+
+
+def make(name, **options):
+    """Return a figure as its own tests make it."""
+    return MODULES[name].make(**options)
+
+
+def drawn(page):
+    """Return the name and the place of each figure in a page that shows them all."""
+    return zip(SHOWN, page.locator(".attn-live > .attn-figure").all(), strict=True)
+
+
+def files(kind):
+    """Return the scripts and styles that a figure's page carries."""
+    return (*kind.scripts, f"{kind.name}.js", *kind.styles, f"{kind.name}.css")
+
+
+def root(name):
+    """Return the class that a figure's script gives to what it draws."""
+    return "." + re.search(r'"attn-figure ([\w -]+)"', source(f"{name}.js"))[1].split()[-1]
+
+
+def strays(css, root):
+    """Return the selectors that could match outside a figure."""
+    bare = re.sub(r"/\*.*?\*/|@(media|container) [^{]*\{", "", css, flags=re.S)
+    parts = [p for selector in re.findall(r"([^{};]+)\{", bare) for p in re.split(r",(?![^(]*\))", selector)]
+    assert parts
+    return [part.strip() for part in parts if root not in part]
+
+
+def test_there_is_a_figure_for_every_script():
+    scripts = {path.name for path in Path(interactive.__file__).parent.glob("*.js")}
+    missing = sorted(scripts - {file for kind in FIGURES.values() for file in files(kind)})
+    assert not missing, f"attn_edu/interactive/__init__.py: to export what is drawn by {missing}"
+    assert len(FIGURES) >= 20
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_tested(name):
+    to_add = f"to add: tests/test_{name}.py with make(**options), which returns a {FIGURES[name].__name__}, and REFUSED"
+    assert name in SHOWN and getattr(MODULES[name], "REFUSED", None), to_add
+    assert type(make(name)) is FIGURES[name]
+
+
+@pytest.mark.parametrize(("make", "error", "message", "changed"), REFUSED.values(), ids=REFUSED)
+def test_refuses(unhooked, make, error, message, changed):
+    with pytest.raises(error, match=message) as caught:
+        make(**changed)
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_styles_stay_inside(name):
+    assert strays(source(f"{name}.css"), root(name)) == []
+
+
+@pytest.mark.parametrize("file", ["theme.css", "chart.css"])
+def test_shared_styles_stay_inside(file):
+    assert strays(source(file), ".attn-") == []
+
+
+def test_a_stray_style_is_seen():
+    assert strays(".attn-x a, b { color: red } @media print { .attn-x, i { top: 0 } }", ".attn-x") == ["b", "i"]
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_html_needs_nothing_else_and_is_escaped(name):
+    caption = "</style></script>&<i>"
+    assert caption in closed(make(name, caption=caption)._repr_html_()).text
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_same_state_same_page(name):
+    html = make(name)._repr_html_()
+    assert html == make(name)._repr_html_() != make(name, caption="Another state.")._repr_html_()
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_html_is_small(name):
+    figure = make(name)
+    html, state = len(figure._repr_html_().encode()), len(script_json(figure.state))
+    assert html - state < 1024 * LARGE.get(name, 28), "without what it shows"
+    assert html < 64 * 1024, "with it"
+
+
+@pytest.mark.parametrize("file", sorted({file for kind in FIGURES.values() for file in files(kind)}))
+def test_a_page_carries_no_comments_and_no_indentation(file):
+    kept, text = lean(file), source(file)
+    assert not re.search(r"^\s|\n\s|/\*|(^|\n)//", kept)
+    assert not [line for line in text.splitlines() if line.count("`") % 2], "a text over several lines would change"
+    # What is left out begins as a comment does, and what is kept has the order that it had.
+    lines = iter(text.splitlines())
+    for line in kept.splitlines():
+        whole = next(each.strip() for each in lines if each.strip().startswith(line))
+        assert not (rest := whole[len(line) :].strip()) or rest.startswith(("//", "/*")), whole
+
+
+def test_comments_are_told_from_addresses_and_texts(monkeypatch):
+    script = '// a\n  const a = "http://b";  // c\n\n  const d = " // e";\n  f(); // "g" is kept\n'
+    monkeypatch.setattr("attn_edu.interactive._figure.source", {"a.js": script, "a.css": "/* a\n*/ b { }\n"}.get)
+    assert lean("a.js") == 'const a = "http://b";\nconst d = " // e";\nf(); // "g" is kept\n'
+    assert lean("a.css") == "b { }\n"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), HOSTS.values(), ids=HOSTS)
+def test_theme_follows_the_host(show, html, body, prefers_dark, scheme):
+    page = show(*map(make, SHOWN), html=html, body=body, dark=prefers_dark).page
+    for name, figure in drawn(page):
+        assert figure.evaluate("node => getComputedStyle(node).backgroundColor") == GROUND[scheme], name
+
+
+@pytest.mark.browser
+def test_table_stays_where_no_script_runs(show):
+    page = show(*map(make, SHOWN), java_script_enabled=False).page
+    tables = page.locator(".attn-static").all()
+    assert len(tables) == len(SHOWN) and all(each.get_by_role("table").first.is_visible() for each in tables)
+    page = show(*map(make, SHOWN)).page
+    assert not [each for each in page.locator(".attn-static").all() if each.is_visible()]
+
+
+@pytest.mark.browser
+def test_prints_light_and_without_controls(show):
+    page = show(*map(make, SHOWN), dark=True).page
+    seen = """node => [...node.querySelectorAll("*")].filter(one => !one.closest(".attn-controls, [type=range]"))
+      .filter(one => one.checkVisibility({ visibilityProperty: true })).length"""
+    before = {name: figure.evaluate(seen) for name, figure in drawn(page)}
+    page.emulate_media(media="print")
+    for name, figure in drawn(page):
+        assert figure.evaluate("node => getComputedStyle(node).colorScheme") == "light", name
+        assert not [one for one in figure.locator(".attn-controls :is(button, [type=range])").all() if one.is_visible()]
+        assert figure.evaluate(seen) == before[name] > 0, name
