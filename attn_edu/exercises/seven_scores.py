@@ -51,9 +51,11 @@ def _judge_nearest(answer: Any) -> str | None:
             continue  # too close to call
         key = np.stack([y, np.ones(5)], axis=1)
         weights = additive(np.array([[x, 1.0]]), key, key, **matrices)[1][0]
-        right, other = abs(x - y).argmin(), weights.argmax()
-        if weights[right] < weights.max() or np.ptp(weights) == 0:
-            return f"for x = {x:.2f} the largest weight is at y = {y[other]:.2f}, wanted {y[right]:.2f}"
+        right = abs(x - y).argmin()
+        others = np.delete(weights, right)
+        if others.max() >= weights[right]:
+            found = np.delete(y, right)[others.argmax()]
+            return f"for x = {x:.2f}, y = {found:.2f} gets no less weight than the nearest, y = {y[right]:.2f}"
     return None
 
 

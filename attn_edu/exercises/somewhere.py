@@ -24,7 +24,7 @@ def _judge_place(answer: Any) -> str | None:
     fault = expect_close(answer[0], 7.5, "the place p")
     if fault:
         return fault
-    places = np.asarray(answer[1])
+    places = np.asarray(sorted(answer[1]) if isinstance(answer[1], set) else answer[1])
     if places.shape != (4,) or sorted(places.tolist()) != [6, 7, 8, 9]:
         return f"the places in the window: wanted the whole numbers from 5.5 to 9.5, got {answer[1]!r}"
     return expect_close(answer[2], float(np.exp([-1.125, -0.125]).mean()), "the sum of the weights", rtol=5e-3)
@@ -41,7 +41,8 @@ def _windowed(q: np.ndarray, K: np.ndarray, t: int, D: int) -> np.ndarray:
 def _predicted(scores: np.ndarray, p: np.ndarray, D: int) -> np.ndarray:
     offset = np.arange(scores.shape[1]) - p[:, None]
     near = np.abs(offset) <= D
-    powers = np.where(near, np.exp(scores - np.where(near, scores, -np.inf).max(axis=1, keepdims=True)), 0)
+    inside = np.where(near, scores, -np.inf)
+    powers = np.exp(inside - inside.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True) * np.exp(-2 * (offset / D) ** 2)
 
 
@@ -100,11 +101,12 @@ predicted = Exercise(
         (_rng.normal(size=(3, 7)), np.array([1.3, 5.8, 3.4]), 2),
         (_rng.normal(size=(2, 4)), np.array([0.2, 3.9]), 1),
         (_rng.normal(size=(2, 5)), np.array([2.5, 0.7]), 20),
-        (_rng.normal(size=(1, 5)) * 300, np.array([2.5]), 1),
+        (_rng.normal(size=(2, 6)), np.array([2.0, 4.0]), 1),
+        (1000.0 * np.array([[1, -1, 0.999, 1], [-1, 1, -1, -0.999]]), np.array([1.4, 2.6]), 1),
     ),
     (
         "`np.arange(S) - p[:, None]` is s − p_t for every query and key.",
-        "Set scores outside the window to −inf before the softmax, and take the largest score of the row away first.",
+        "Set scores outside the window to −inf before the softmax, and take away the largest that is left in the row.",
         "Multiply by the Gaussian after the softmax, and do not normalise again.",
     ),
 )
@@ -114,7 +116,7 @@ pull = Exercise(
     lambda answer: expect_function(answer, _pull, _bell(7, 2.3, 2), _bell(9, 6.6, 4), _bell(3, 1.5, 1)),
     (
         "The softmax does not depend on p; of a weight only the Gaussian's factor does.",
-        "The derivative of exp(−(s − p)²/2σ²) by p is the same exponential times (s − p)/σ².",
-        "So weight s changes by weights[s] · (s − p)/σ², and what is gained by gain[s] times that. σ = D/2.",
+        "The derivative of exp(−(s − p)²/2σ²) by p, with σ = D/2, is the same exponential times (s − p)/σ².",
+        "So weight s grows at the rate weights[s] · (s − p)/σ², and the loss falls at gain[s] times that. Sum over s.",
     ),
 )
