@@ -344,6 +344,15 @@ def test_the_timeline_is_in_order_and_leads_to_every_part() -> None:
     assert {page for page in chapters if not page.startswith("notebooks/foundations/")} <= linked
 
 
+def test_pictures_say_what_they_show(built_book: Path) -> None:
+    """Without alt text in a cell's metadata the page would read out the name of a file, or nothing."""
+    for page in toc_pages():
+        text = (built_book / f"{page}.html").read_text()
+        for picture in re.findall(r"<img[^>]*_images/[^>]*>", text):
+            alt = re.search(r'alt="([^"]*)"', picture)
+            assert alt and len(alt[1]) > 20 and "_images/" not in alt[1], f"{page}: {picture}"
+
+
 def test_pages_are_light(built_book: Path) -> None:
     """What is ours beside the theme and MathJax.
 

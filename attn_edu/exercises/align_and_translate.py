@@ -103,6 +103,7 @@ on_true = Exercise(
         (np.array([[0.6, 0.4], [0.9, 0.1]]), _truth(0, 1, length=2)),
         (np.array([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8], [0.4, 0.3, 0.3]]), _truth(1, 0, None, length=3)),
         (_rng.dirichlet(np.ones(7), size=9), np.eye(9, 7, dtype=bool)),
+        (np.array([[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]]), np.array([[True, True, False], [False, True, True]])),
     ),
     (
         "`weights.argmax(axis=1)` is the place of each row's largest weight.",

@@ -65,7 +65,7 @@ half = Exercise(
     _judge_half,
     (
         "Each step multiplies what is left of the old state by z.",
-        "After n steps zⁿ is left. The least n with zⁿ ≤ 1/2 is ln ½ / ln z, rounded up.",
+        "After m steps zᵐ is left. The least m with zᵐ ≤ 1/2 is ln ½ / ln z, rounded up.",
     ),
 )
 
