@@ -4,6 +4,7 @@ import ast
 import copy
 import importlib
 import re
+import symtable
 import threading
 from dataclasses import dataclass
 
@@ -367,47 +368,37 @@ def execute(notebook, folder=None):
     return client.execute()
 
 
-class Names(ast.NodeVisitor):
-    """The names that a cell reads, anywhere, and those that it binds for later cells."""
-
-    def __init__(self, source):
-        self.read, self.bound = set(), set()
-        self.inner = 0
-        self.visit(ast.parse(chapters.plain_code(source)))
-
-    def visit_Name(self, node):
-        if isinstance(node.ctx, ast.Load):
-            self.read.add(node.id)
-        elif not self.inner:
-            self.bound.add(node.id)
-
-    def visit_alias(self, node):
-        self.bound.add((node.asname or node.name).partition(".")[0])
-
-    def visit_inner(self, node):
-        self.bound |= {node.name} if not self.inner else set()
-        self.inner += 1
-        self.generic_visit(node)
-        self.inner -= 1
-
-    visit_FunctionDef = visit_ClassDef = visit_inner
-
-    def visit_AugAssign(self, node):
-        self.read |= {name.id for name in ast.walk(node.target) if isinstance(name, ast.Name)}
-        self.generic_visit(node)
+def names_of(source):
+    """Return the names that a cell reads before it binds them, if it does, and those that it binds."""
+    read, bound = set(), set()
+    for statement in ast.parse(chapters.plain_code(source)).body:
+        top = symtable.symtable(ast.unparse(statement), "cell", "exec")
+        scopes, used = top.get_children(), {name.get_name() for name in top.get_symbols() if name.is_referenced()}
+        while scopes:
+            scope = scopes.pop()
+            used |= {name.get_name() for name in scope.get_symbols() if name.is_global() and name.is_referenced()}
+            scopes += scope.get_children()
+        for node in ast.walk(statement):
+            if isinstance(node, (ast.AugAssign, ast.For)):
+                target = {name.id for name in ast.walk(node.target) if isinstance(name, ast.Name)}
+                used = used | target if isinstance(node, ast.AugAssign) else used - target
+        read |= used - bound
+        bound |= {name.get_name() for name in top.get_symbols() if name.is_assigned() or name.is_imported()}
+    return read, bound
 
 
 def needed(notebook, places):
     """Return the notebook's cells at these places, and those before them that bind what they read: no training more."""
     cells = notebook.cells
-    kept, missing = set(places), set()
-    for place in range(len(cells) - 1, -1, -1):
-        if cells[place].cell_type != "code":
-            continue
-        names = Names(cells[place].source)
-        if place in kept or names.bound & missing:
-            kept.add(place)
-            missing = missing - names.bound | names.read
+    names = {place: names_of(cell.source) for place, cell in enumerate(cells) if cell.cell_type == "code"}
+    kept, new = set(), set(places)
+    while new:
+        place = new.pop()
+        kept.add(place)
+        for name in names[place][0]:
+            binding = [other for other, (_, bound) in names.items() if name in bound and other < max(places)]
+            before = [other for other in binding if other < place]
+            new |= set(before[-1:] or binding) - kept  # a function may use what is bound only after it
     return nbformat.v4.new_notebook(cells=[cells[place] for place in sorted(kept)], metadata=notebook.metadata)
 
 
@@ -495,7 +486,7 @@ def test_a_broken_convention_is_found(notebook, message):
 
 def test_only_what_exercises_need_is_run():
     notebook = tiny(stub="from math import tau\nanswer = None if helper(tau) else x\ncheck(exercises.one, answer)")
-    more = ["import numpy as np", "a = 1", "def helper(y):\n    c = base\n    return c + y", "base = 0", "base += 2"]
+    more = ["import numpy as np", "a = 1", "def helper(x):\n    a = base\n    return a + x", "base = 0", "base += 2"]
     more += ["losses = train()", "np.zeros(a)", "x = [base for base in ()]"]
     notebook.cells[1:1] = [nbformat.v4.new_code_cell(source) for source in more]
     run = [cell.source for cell in solved(notebook).cells]

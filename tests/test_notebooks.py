@@ -281,6 +281,13 @@ def test_no_sentence_stands_in_two_chapters():
     assert not list(repeated_sentences([chapters.chapter(path) for path in chapters.paths()]))
 
 
+def test_no_two_pictures_have_one_name():
+    cells = [cell for path in chapters.paths() for cell in chapters.chapter(path).code()]
+    names = [cell.metadata.get("mystnb", {}).get("figure", {}).get("name") for cell in cells]
+    twice = [name for name in set(names) if name and names.count(name) > 1]
+    assert len(names) > 100 and not twice, twice
+
+
 def test_the_address_agrees_everywhere():
     assert not list(foreign_addresses(texts_of_the_book()))
 
