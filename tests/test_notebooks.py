@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from chapters import ROOT, SETUP, VERSION, Chapter, plain_code, tags
 
-from attn_edu import colours, plotting
+from attn_edu import colours, interactive, plotting
 
 FENCE = re.compile(r"^(`{3,}|~{3,}|:{3,}).*?^\1[`~:]*\s*$", re.S | re.M)
 PROMISE = re.compile(r"^.*\b\d+ minutes\b.*\b(?:easy|medium|hard)\b.*\b[Bb]uilds on\b.*$", re.M)
@@ -139,6 +139,15 @@ def pictures_have_alt_text_and_a_caption(chapter):
             yield f"a cell that draws needs mystnb.image.alt and mystnb.figure.caption: {cell.source[:60]}"
 
 
+def figures_are_shown(chapter):
+    """Only the last expression of a cell is displayed: a figure before it is made and seen by nobody."""
+    for cell in chapter.code():
+        for statement in ast.parse(plain_code(cell.source)).body[:-1]:
+            call = getattr(statement, "value", None) if isinstance(statement, ast.Expr) else None
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in vars(interactive):
+                yield f"{call.func.id} is not the last line of its cell: {cell.source[:60]}"
+
+
 # -------------------------------------------------------------------------------- what every chapter has
 
 
@@ -210,6 +219,7 @@ RULES = [
     equations_use_role_colours,
     nothing_is_fetched_at_run_time,
     pictures_have_alt_text_and_a_caption,
+    figures_are_shown,
     citations_are_in_the_bibliography,
     lists_its_references_once,
     compares_numpy_with_pytorch,
@@ -393,6 +403,7 @@ BREAKS = [
     (pictures_have_alt_text_and_a_caption, code("ax = products(chains)")),
     (pictures_have_alt_text_and_a_caption, meta(4, mystnb={"image": {"alt": "Two tiles"}})),
     (pictures_have_alt_text_and_a_caption, meta(4, mystnb={"figure": {"caption": "See."}})),
+    (figures_are_shown, code("WeightedSumPlane(vectors)\nassert True")),
     (citations_are_in_the_bibliography, add("It is so {cite:t}`vaswani2017attention, nobody2020`.")),
     (lists_its_references_once, drop(-1)),
     (lists_its_references_once, source(-1, "\n:filter: docname in docnames", "")),
