@@ -29,6 +29,9 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     name = config.getoption("--mechanism")
     if not name:
+        # One worker builds the book at once; who else needs it comes to that last, when it stands.
+        waiting = [item for item in items if "strict_build" in getattr(item, "fixturenames", ())]
+        items[:] = [*waiting[:1], *(item for item in items if item not in set(waiting)), *waiting[1:]]
         return
     kept = [item for item in items if f".{name}-" in item.name or f".{name}]" in item.name]
     if not kept:
