@@ -29,12 +29,15 @@ from attn_edu.scores import (
     location,
     location_sensitive,
 )
+from attn_edu.selection import RelaxedAttention
 
 NETWORKS = {
     "additive": lambda: Additive(5, 3, 7),
     "concat": lambda: Concat(5, 3, 7),
     "location_sensitive": lambda: LocationSensitive(5, 3, 7, filters=2, kernel_size=5),
+    "relaxed_attention": lambda: RelaxedAttention(5, 3, 7, temperature=0.7),
 }
+EACH_PAIR = {"location_sensitive": "previous", "relaxed_attention": "noise"}  # inputs that hold L·S numbers themselves
 
 
 @pytest.fixture
@@ -169,8 +172,8 @@ def test_slabs_change_nothing(name, held, monkeypatch, draw):
     torch.manual_seed(0)
     layer = NETWORKS[name]().double()
     inputs = {"query": draw(2, 13, 5), "key": draw(2, 11, 3), "value": draw(2, 11, 4)}
-    if name == "location_sensitive":
-        inputs["previous"] = draw(2, 13, 11)
+    if name in EACH_PAIR:
+        inputs[EACH_PAIR[name]] = draw(2, 13, 11)
     masks = {"none": None, "all": draw(13, 11) > 0, "keys": draw(11) > -1, "each": draw(2, 13, 11) > 0}
     for label, mask in masks.items():
         grads = []
@@ -187,7 +190,8 @@ def test_slabs_change_nothing(name, held, monkeypatch, draw):
         for one, other in zip(*grads, strict=True):
             assert_allclose(one, other, rtol=1e-9, atol=1e-12, err_msg=label)
         parameters = {key: x.detach().numpy() for key, x in layer.state_dict().items()}
-        wanted = find(name).reference(**inputs, **parameters, attn_mask=mask)
+        options = {"temperature": 0.7} if name == "relaxed_attention" else {}
+        wanted = find(name).reference(**inputs, **parameters, **options, attn_mask=mask)
         for got, one in zip((output, weights), wanted, strict=True):
             assert_allclose(got.detach(), one, rtol=1e-9, atol=1e-12, err_msg=label)
 
@@ -199,12 +203,12 @@ def test_the_hidden_units_of_all_pairs_never_exist_at_once(name, monkeypatch):
     monkeypatch.setitem(_additive.HELD, "cpu", 20_000)
     layer = NETWORKS[name]()
     inputs = [torch.randn(L, 5, requires_grad=True), torch.randn(S, 3), torch.randn(S, 4)]
-    if name == "location_sensitive":
+    if name in EACH_PAIR:
         inputs.append(torch.rand(L, S))
     with Largest() as largest:
         layer(*inputs)[0].sum().backward()
     assert largest.elements <= L * S, largest.elements
-    if name != "location_sensitive":  # which is given L·S weights to begin with
+    if name not in EACH_PAIR:
         with Largest() as largest:
             layer(*inputs, need_weights=False)[0].sum().backward()
         assert largest.elements <= 20_000, largest.elements

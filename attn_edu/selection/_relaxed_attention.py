@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from attn_edu import np_ops, torch_ops
 from attn_edu.checks import check_arrays, check_positive, check_width
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims
-from attn_edu.scores._additive import additive_scores
+from attn_edu.scores._additive import additive_scores, attend_in_slabs
 from attn_edu.scores._additive import examples as additive_examples
 
 PATTERN = "query: * L d_q, key: * S d_k, value: * S d_v, noise: * L S, W_a: n d_q, U_a: n d_k, v_a: n"
@@ -161,10 +161,15 @@ class RelaxedAttention(nn.Module):
         W_a, U_a, v_a = self.W_a, self.U_a, self.v_a
         arrays = {"query": query, "key": key, "value": value, "noise": noise}
         check_arrays(Tensor, PATTERN, **arrays, W_a=W_a, U_a=U_a, v_a=v_a)
-        scores = ((query @ W_a.mT).unsqueeze(-2) + (key @ U_a.mT).unsqueeze(-3)).tanh() @ v_a
-        allowed = torch_ops.may_attend(attn_mask, False, scores.shape, query.device)
-        weights = torch_ops.masked_softmax((scores + noise) / self.temperature, allowed)
-        return weights @ value, weights if need_weights else None
+        keys = (key @ U_a.mT).unsqueeze(-3)
+
+        def attend(query: Tensor, noise: Tensor, allowed: Tensor | None) -> tuple[Tensor, Tensor]:
+            scores = (query.unsqueeze(-2) + keys).tanh() @ v_a
+            weights = torch_ops.masked_softmax((scores + noise) / self.temperature, allowed)
+            return weights @ value, weights
+
+        allowed = torch_ops.may_attend(attn_mask, False, noise.shape, query.device)
+        return attend_in_slabs(attend, (query @ W_a.mT, noise), allowed, key.shape[-2], need_weights)
 
 
 def gumbel_noise(
