@@ -213,7 +213,7 @@ FAULTS = {
         contract.fused_matches_explicit,
     ),
     "the matrix transposed": (
-        "local_m",
+        "local_p",
         [("", '"...td,de,...se->...ts", query, W_a, key', '"...td,ed,...se->...ts", query, W_a, key')],
         contract.matches_numpy,
     ),

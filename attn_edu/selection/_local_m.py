@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from attn_edu import np_ops
 from attn_edu.checks import check_arrays, check_width
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims, draw_mask
+from attn_edu.scores import general
 
 from ._window import attend_near
 
@@ -76,11 +77,9 @@ def local_m(
     """
     check_arrays(np.ndarray, PATTERN, query=query, key=key, value=value, W_a=W_a)
     check_width("D", D)
-    scores = np.einsum("...td,de,...se->...ts", query, W_a, key)
-    t, s = np.arange(scores.shape[-2])[:, None], np.arange(scores.shape[-1])
-    allowed = np_ops.may_attend(attn_mask, False, scores.shape) & (t - D <= s) & (s <= t + D)
-    weights = np_ops.masked_softmax(scores, allowed)
-    return np.einsum("...ts,...sd->...td", weights, value), weights
+    t, s = np.arange(query.shape[-2])[:, None], np.arange(key.shape[-2])
+    allowed = np_ops.may_attend(attn_mask, False, (*query.shape[:-1], key.shape[-2]))
+    return general(query, key, value, W_a=W_a, attn_mask=allowed & (t - D <= s) & (s <= t + D))
 
 
 class LocalM(nn.Module):
