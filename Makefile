@@ -6,7 +6,7 @@ PYTEST_ARGS ?= -n auto --maxprocesses 8 --dist worksteal
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test chapter check audit lock clean
+.PHONY: help book serve test chapter check audit times lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
@@ -53,6 +53,9 @@ check: .venv/.tests ## test one mechanism: make check M=scaled_dot_product
 
 audit: .venv/.tests ## run every notebook as Colab would
 	ATTN_AUDIT=all $(BIN)/pytest tests/test_colab.py
+
+times: ## note how long each notebook took in the last build: the slowest start first
+	$(BIN)/python extensions/book_execute.py
 
 lock: ## write constraints.txt anew from the exact versions in both requirements files
 	rm -rf _build/lock && mkdir -p _build/lock && $(PYTHON) -m venv _build/lock/venv
