@@ -1,6 +1,6 @@
-"""Keep each style that outputs carry once on a page.
+"""Keep what several outputs of a page share once on it: their styles, and the script that all figures begin with.
 
-In a notebook every output brings its own style, since it may be the only one shown. On a page the first serves all.
+In a notebook every output brings its own, since it may be the only one shown. On a page the first serves all.
 """
 
 import re
@@ -21,9 +21,23 @@ def once(html: str) -> str:
     return re.sub(r"<style>(.*?)</style>\n?", keep, html, flags=re.S)
 
 
+def together(html: str, shared: str) -> str:
+    """Make one script of a page's figures, of which each begins with `shared`; an error in one stops no other."""
+    pattern = re.compile(rf'<script type="module">\n{re.escape(shared)}(.*?)</script>\n?', re.S)
+    if len(blocks := pattern.findall(html)) < 2:
+        return html
+    parts = "".join(f"try {{\n{block}}} catch (error) {{\nreportError(error);\n}}\n" for block in blocks)
+    return f'{pattern.sub("", html)}<script type="module">\n{shared}{parts}</script>\n'
+
+
 def lighten(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    if "body" in context:
-        context["body"] = once(context["body"])
+    if "body" not in context:
+        return
+    context["body"] = once(context["body"])
+    if "data-attn-figure" in context["body"]:
+        from attn_edu.interactive._figure import lean
+
+        context["body"] = together(context["body"], lean("kit.js"))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

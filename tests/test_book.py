@@ -1,8 +1,11 @@
 """The book builds strictly, its cache is true, its pages hold together."""
 
+import os
 import re
 import statistics
+import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -17,12 +20,13 @@ from pybtex.database import parse_file
 from pygments import highlight
 from pygments.lexers import PythonLexer
 
-from attn_edu import colours
+from attn_edu import colours, interactive
 from attn_edu.catalogue import mechanisms
 from attn_edu.properties import PROPERTIES
 
 sys.path.append(str(ROOT / "extensions"))
 import book_code
+import book_execute
 import book_pages
 import book_references
 import book_styles
@@ -106,6 +110,87 @@ def test_notebooks_run_again_when_the_package_changes_and_only_then(tmp_path: Pa
     built()
     assert runs.read_text() == "xxxx"
     assert len(list((tmp_path / "_build/.jupyter_cache").iterdir())) == 1
+
+
+def test_notebooks_run_side_by_side(tmp_path: Path) -> None:
+    if book_execute.cores() < 2:
+        pytest.skip("one core runs one notebook at a time")
+    # Each waits for the other: one after the other, the first would wait in vain.
+    meet = (
+        "import pathlib, time\npathlib.Path('{0}').touch()\n"
+        "late = time.time() + 100\nwhile not pathlib.Path('{1}').exists():\n"
+        "    assert time.time() < late, 'nobody came'\n    time.sleep(0.1)\n"
+    )
+    small_book(tmp_path, meet.format("a", "b"))
+    write_notebook(tmp_path / "notebooks" / "other.ipynb", "# Other", meet.format("b", "a"))
+    with (tmp_path / "_toc.yml").open("a") as toc:
+        toc.write("- file: notebooks/other\n")
+    result = build(tmp_path, "-W")
+    assert result.returncode == 0, result.stdout
+    assert re.search(r"executing notebooks.*100%.*notebooks/(page|other) \(\d+ s\)", result.stdout)
+
+
+def test_the_slowest_notebook_runs_first() -> None:
+    assert book_execute.slowest_first(["a", "b", "c", "new"], {"a": 5, "b": 70, "c": 6}) == ["new", "b", "c", "a"]
+
+
+def test_every_notebook_that_fails_is_named(tmp_path: Path) -> None:
+    small_book(tmp_path, "1 / 0")
+    write_notebook(tmp_path / "notebooks" / "other.ipynb", "# Other", "int('two')")
+    with (tmp_path / "_toc.yml").open("a") as toc:
+        toc.write("- file: notebooks/other\n")
+    result = build(tmp_path)
+    assert result.returncode != 0
+    assert "2 of 2 notebooks failed: notebooks/other, notebooks/page" in result.stdout
+    assert "ZeroDivisionError" in result.stdout and "invalid literal for int()" in result.stdout
+
+
+def test_what_a_broken_off_build_left_is_not_trusted(tmp_path: Path) -> None:
+    cell = "import os\nopen(os.environ['RUNS'], 'a').write('{0}')\nprint('out' + 'put')"
+    small_book(tmp_path, cell.format(0))
+    for n in (1, 2, 3):
+        write_notebook(tmp_path / f"notebooks/page{n}.ipynb", f"# Page {n}", cell.format(n))
+        with (tmp_path / "_toc.yml").open("a") as toc:
+            toc.write(f"- file: notebooks/page{n}\n")
+    runs, page = tmp_path / "runs", tmp_path / "_build/html/notebooks/page.html"
+
+    def built() -> tuple[str, str]:
+        runs.write_text("")
+        result = build(tmp_path, "-W", RUNS=str(runs))
+        assert result.returncode == 0, result.stdout
+        return re.sub(r"\?v=\w+", "", page.read_text()), "".join(sorted(runs.read_text()))
+
+    whole, ran = built()
+    assert ran == "0123"
+    # As if the power had failed: a page and three of four executed notebooks cut off, and no end of the build.
+    page.write_text(whole[:1000])
+    kept = {
+        re.findall(r"write\('(.)'\)", path.read_text())[0]: path
+        for path in (tmp_path / "_build/.jupyter_cache").glob("*/executed/*/base.ipynb")
+    }
+    kept["1"].write_text(kept["1"].read_text()[:-200])
+    kept["2"].unlink()
+    kept["3"].unlink()
+    kept["3"].parent.rmdir()
+    (tmp_path / "_build/.doctrees/unfinished").touch()
+    assert built() == (whole, "123")
+
+
+def test_a_build_that_is_killed_is_done_again(tmp_path: Path) -> None:
+    wait = "while not pathlib.Path('go').exists():\n    time.sleep(0.1)"
+    small_book(tmp_path, f"import pathlib, time\npathlib.Path('started').touch()\n{wait}")
+    going = subprocess.Popen(
+        [Path(sys.executable).with_name("jupyter-book"), "build", tmp_path], env={**os.environ, "PYTHONPATH": tmp_path}
+    )
+    while not (tmp_path / "notebooks/started").exists():
+        assert going.poll() is None
+        time.sleep(0.1)
+    going.kill()
+    going.wait()
+    assert (tmp_path / "_build/.doctrees/unfinished").exists()
+    (tmp_path / "notebooks/go").touch()
+    assert build(tmp_path, "-W").returncode == 0
+    assert not (tmp_path / "_build/.doctrees/unfinished").exists()
 
 
 # The pages
@@ -405,6 +490,72 @@ def test_styles_stand_once_on_a_page() -> None:
 def test_built_pages_have_each_style_once(built_book: Path) -> None:
     styles = re.findall(r"<style>.*?</style>", (built_book / "notebooks/long/03_hashing.html").read_text(), re.S)
     assert len(styles) == len(set(styles)) > 5
+
+
+def test_figures_of_a_page_share_one_script() -> None:
+    one, other = (f'<script type="module">\nkit();\n{name}();\n</script>\n' for name in "ab")
+    assert book_styles.together(f"1{one}2", "kit();\n") == f"1{one}2"
+    assert book_styles.together(f"1{one}2{other}3<script>x</script>", "kit();\n") == (
+        '123<script>x</script><script type="module">\nkit();\n'
+        "try {\na();\n} catch (error) {\nreportError(error);\n}\n"
+        "try {\nb();\n} catch (error) {\nreportError(error);\n}\n</script>\n"
+    )
+
+
+FIGURES = {kind.name: kind for kind in vars(interactive).values() if isinstance(kind, type) and hasattr(kind, "name")}
+
+
+def test_the_gallery_names_every_figure_and_its_chapter() -> None:
+    """Each is shown once, in the order of the book, and below a link to a chapter that makes it."""
+    text = (ROOT / "book/gallery.md").read_text()
+    shown = re.findall(r'\]\(\.\./(notebooks/\S+)\)\n\n<div data-figure="(\w+)"></div>', text)
+    assert sorted(name for _, name in shown) == sorted(FIGURES)
+    chapters = [page for page in toc_pages() if page.startswith("notebooks/")]
+    assert [page for page, _ in shown] == sorted((page for page, _ in shown), key=chapters.index)
+    for page, name in shown:
+        assert re.search(rf"\b{FIGURES[name].__name__}\(", (ROOT / f"{page}.ipynb").read_text()), (page, name)
+
+
+def test_the_gallery_shows_every_figure(built_book: Path) -> None:
+    page = (built_book / "book/gallery.html").read_text()
+    assert re.findall(r'data-attn-name="(\w+)"', page) == re.findall(
+        r'data-figure="(\w+)"', (ROOT / "book/gallery.md").read_text()
+    )
+    assert page.count('<script type="module">') == 1
+
+
+def test_every_erratum_leads_to_where_a_chapter_shows_it(built_book: Path) -> None:
+    rows = re.findall(r"<strong>(E\d+)\.</strong>(.*?)</tr>", (built_book / "book/errata.html").read_text(), re.S)
+    assert len(rows) > 30
+    for number, row in rows:
+        assert re.search(rf'href="\.\./notebooks/\S+\.html#erratum-{number.lower()}"', row), number
+
+
+def test_an_erratum_or_a_figure_in_the_wrong_place_is_warned_of(tmp_path: Path) -> None:
+    shown = """from IPython.display import HTML\nHTML('<p data-attn-name="seen">S</p>')"""
+    small_book(tmp_path, "# One\n\n> **Erratum E1.** It is so.", shown, shown.replace("seen", "hidden"))
+    with (tmp_path / "_toc.yml").open("a") as toc:
+        toc.write("- file: book/errata\n- file: book/gallery\n")
+    (tmp_path / "book").mkdir()
+    row = "| **E{0}.** a | [](../notebooks/page) |\n"
+    (tmp_path / "book/errata.md").write_text("# E\n\n| a | b |\n|---|---|\n" + row.format(1) + row.format(2))
+    (tmp_path / "book/gallery.md").write_text('# G\n\n<div data-figure="seen"></div>\n<div data-figure="lost"></div>\n')
+    result = build(tmp_path)
+    for warning in (
+        "no chapter of the row speaks of erratum E2",
+        "the figure hidden of a chapter is not shown",
+        "no chapter shows the figure lost",
+    ):
+        assert warning in result.stdout
+    assert "erratum E1" not in result.stdout and "figure seen" not in result.stdout
+    html = tmp_path / "_build/html"
+    assert 'href="../notebooks/page.html#erratum-e1"' in (html / "book/errata.html").read_text()
+    assert '<p data-attn-name="seen">S</p>' in (html / "book/gallery.html").read_text()
+    assert list(broken(html)) == []
+    # A chapter that changes is followed.
+    write_notebook(tmp_path / "notebooks/page.ipynb", "# One\n\n> **Errata E1, E2.** So.", shown.replace("S<", "T<"))
+    assert "no chapter of the row" not in build(tmp_path).stdout
+    assert '<p data-attn-name="seen">T</p>' in (html / "book/gallery.html").read_text()
 
 
 def test_two_works_of_one_author_and_year_are_told_apart_in_a_list() -> None:

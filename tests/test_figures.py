@@ -162,3 +162,81 @@ def test_prints_light_and_without_controls(show):
         assert figure.evaluate("node => getComputedStyle(node).colorScheme") == "light", name
         assert not [one for one in figure.locator(".attn-controls :is(button, [type=range])").all() if one.is_visible()]
         assert figure.evaluate(seen) == before[name] > 0, name
+
+
+# What a control is, and what tells that it was used: all that the figure holds, and the values of its inputs.
+CONTROLS = ":is(button, input, select, textarea, summary, [tabindex]):not([tabindex='-1'], :disabled)"
+STATE = """figure => figure.innerHTML + JSON.stringify([...figure.querySelectorAll("input, select")]
+  .map(input => [input.value, input.checked]))"""
+TO_REACH = """(nodes) => nodes.map((node, n) => [n, node]).filter(([n, node]) => node.checkVisibility()
+  && (node.type !== "radio" || node.checked)).map(([n]) => n)"""
+RING = """([node]) => (node = document.activeElement, [node, node.closest("label"), node.parentElement])
+  .some(node => node && getComputedStyle(node).outlineStyle !== "none")"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", SHOWN)
+def test_works_by_keyboard_alone(show, name):
+    """Tab reaches every control and shows where it is, some key makes each do something, and that is said."""
+    page = show(make(name)).page
+    figure = page.locator(".attn-live > .attn-figure")
+    controls = figure.locator(CONTROLS)
+    wanted, start = controls.evaluate_all(TO_REACH), figure.locator("[aria-live]").all_inner_texts()
+    reached = []
+    for _ in range(len(wanted) + 1):
+        page.keyboard.press("Tab")
+        reached.append(controls.evaluate_all("nodes => nodes.indexOf(document.activeElement)"))
+        assert reached[-1] == -1 or controls.evaluate_all(RING), f"{reached}: where the focus is cannot be seen"
+    assert reached == [*wanted, -1]
+    handles, idle, said = [controls.nth(n).element_handle() for n in wanted], [], False
+
+    def press(control, key):
+        control.evaluate("node => node.focus()")
+        page.keyboard.press(key)
+
+    def answers(control):
+        before = figure.evaluate(STATE)
+        for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp", "Enter", "Space"):
+            press(control, key)
+            if figure.evaluate(STATE) != before:
+                return True
+        return False
+
+    for control in handles:
+        if not answers(control):
+            idle.append(control)
+        said = said or figure.locator("[aria-live]").all_inner_texts() != start
+    for control in idle:  # what is on, at its end or resets has nothing to do until another control was used
+        for other in handles:
+            if other is not control:
+                press(other, "Space")
+                press(other, "ArrowRight")
+                if answers(control):
+                    break
+        else:
+            pytest.fail(f"{control.evaluate('node => node.outerHTML')[:200]}: no key does anything")
+    assert said
+
+
+@pytest.mark.browser
+def test_nothing_moves_by_itself_where_motion_is_reduced(show):
+    page = show(*map(make, SHOWN)).page
+    for _, figure in drawn(page):
+        for control in figure.locator("button, input").all():
+            if control.is_visible() and control.is_enabled():
+                control.evaluate("node => { node.click(); node.dispatchEvent(new Event('input', { bubbles: true })); }")
+    assert page.evaluate("document.getAnimations().length") == 0
+
+
+@pytest.mark.browser
+def test_is_told_to_those_who_cannot_see_it(show):
+    """A figure has a name, a sentence that is read out as it changes, and no picture without words."""
+    page = show(*map(make, SHOWN)).page
+    for name, figure in drawn(page):
+        assert figure.evaluate("node => node.tagName") == "FIGURE", name
+        live = figure.locator("[aria-live=polite]")
+        assert any(len(text.split()) > 3 for text in live.all_inner_texts()), name
+        mute = figure.locator("svg:not([aria-hidden=true]):not([role=img][aria-label])").evaluate_all(
+            "nodes => nodes.filter(node => !node.closest('[role=img][aria-label], [aria-hidden=true]')).length"
+        )
+        assert mute == 0, name

@@ -88,9 +88,10 @@ def script_json(state: dict[str, Any]) -> str:
     Examples
     --------
     >>> print(script_json({"token": "</script>"}))
-    {"token": "\u003c/script>"}
+    {"token":"\u003c/script>"}
     """
-    return json.dumps({name: plain(value) for name, value in state.items()}, allow_nan=False).replace("<", "\\u003c")
+    text = json.dumps({name: plain(value) for name, value in state.items()}, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
 
 
 @functools.cache
@@ -179,7 +180,8 @@ class Figure:
         key = hashlib.sha256("\0".join([script, PLAYER, content, state]).encode()).hexdigest()[:16]
         # Classes keep MathJax away from tokens, the data attribute JupyterLab's shortcuts from the arrow keys.
         return f"""\
-<div class="attn-host tex2jax_ignore mathjax_ignore" data-attn-figure="{key}" data-lm-suppress-shortcuts="true">
+<div class="attn-host tex2jax_ignore mathjax_ignore" data-attn-name="{self.name}" data-attn-figure="{key}"
+  data-lm-suppress-shortcuts="true">
 {content}</div>
 <script type="module">
 {script}
