@@ -26,7 +26,7 @@ def _on_true(weights: np.ndarray, truth: np.ndarray) -> float:
 
 
 def _judge_counts(answer: Any) -> str | None:
-    if not isinstance(answer, tuple | list) or len(answer) != 3:
+    if not isinstance(answer, tuple | list | np.ndarray) or len(answer) != 3:
         return f"wanted three numbers in a tuple, got {answer!r}"
     names = (
         "the number of parameters",

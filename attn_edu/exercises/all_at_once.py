@@ -16,6 +16,8 @@ def _judge_shapes(answer: Any) -> str | None:
     for (name, wanted), given in zip(_SHAPES.items(), answer, strict=True):
         if given is None:
             return f"the shape of {name} is still missing"
+        if not isinstance(given, tuple | list):
+            return f"the shape of {name} is {given!r}, wanted a tuple such as (2, 3)"
         if tuple(given) != wanted:
             return f"the shape of {name} is {tuple(given)}, and that is not it"
     return None

@@ -25,7 +25,7 @@ def _judge_counts(answer: Any) -> str | None:
 
 
 def _judge_strangers(answer: Any) -> str | None:
-    if not isinstance(answer, tuple | list) or len(answer) != 2:
+    if not isinstance(answer, tuple | list | np.ndarray) or len(answer) != 2:
         return f"wanted two matrices in a tuple, got {answer!r}"
     matrices = [np.asarray(matrix, dtype=float) for matrix in answer]
     for name, matrix in zip("AB", matrices, strict=True):
@@ -39,6 +39,9 @@ def _judge_strangers(answer: Any) -> str | None:
     products = (A * B).sum(0) / (np.linalg.norm(A, axis=0) * np.linalg.norm(B, axis=0))
     if products.min() < 1 - 1e-6:
         return f"the cosines of the columns are {products.round(3).tolist()}, wanted 1 for all"
+    for name, matrix in zip("AB", matrices, strict=True):
+        if (np.diff(np.sort(matrix, axis=1))[:, -1] < 1e-9).any():
+            return f"a row of {name} has its largest weight twice, wanted one favourite key in every row"
     first, second = (M.argmax(1) for M in matrices)
     if (first == second).any():
         row = int(np.argmax(first == second))

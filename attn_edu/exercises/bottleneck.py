@@ -35,15 +35,19 @@ def _write(step: Any, state: Any, start: int, end: int, limit: int) -> list[int]
     return words[1:]
 
 
-def _machine(table: np.ndarray) -> Any:
+class _Machine:
     """A step whose state counts the words: each state prefers other words, and which depends on the last word."""
 
-    def step(word: int, state: int) -> tuple[np.ndarray, int]:
-        if not 0 <= word < table.shape[1]:
-            raise ValueError(f"word: wanted 0 to {table.shape[1] - 1}, got {word}")
-        return table[state % len(table), word], state + 1
+    def __init__(self, table: np.ndarray) -> None:
+        self.table = table
 
-    return step
+    def __call__(self, word: int, state: int) -> tuple[np.ndarray, int]:
+        if not 0 <= word < self.table.shape[1]:
+            raise ValueError(f"word: wanted 0 to {self.table.shape[1] - 1}, got {word}")
+        return self.table[state % len(self.table), word], state + 1
+
+    def __repr__(self) -> str:
+        return "step"
 
 
 def _case(*shape: int) -> tuple[Any, ...]:
@@ -53,7 +57,7 @@ def _case(*shape: int) -> tuple[Any, ...]:
 
 
 def _judge_half(answer: Any) -> str | None:
-    if not isinstance(answer, tuple | list) or len(answer) != 2:
+    if not isinstance(answer, tuple | list | np.ndarray) or len(answer) != 2:
         return f"wanted two numbers in a tuple, got {answer!r}"
     wanted = {"the count for z = 0.5": 1, "the count for z = 0.95": _steps_to_half(0.95)}
     faults = (expect_close(a, float(w), name, rtol=0) for a, (name, w) in zip(answer, wanted.items(), strict=True))
@@ -111,10 +115,10 @@ write = Exercise(
     lambda answer: expect_function(
         answer,
         _write,
-        (_machine(np.eye(4)[None, [2, 0, 3, 1]]), 0, 0, 1, 9),
-        (_machine(np.eye(4)[None, [2, 0, 3, 2]]), 0, 0, 1, 5),
-        (_machine(_rng.normal(size=(3, 6, 6))), 1, 2, 4, 12),
-        (_machine(np.eye(3)[None, [1, 1, 1]]), 0, 0, 1, 1),
+        (_Machine(np.eye(4)[None, [2, 0, 3, 1]]), 0, 0, 1, 9),
+        (_Machine(np.eye(4)[None, [2, 0, 3, 2]]), 0, 0, 1, 5),
+        (_Machine(_rng.normal(size=(3, 6, 6))), 1, 2, 4, 12),
+        (_Machine(np.eye(3)[None, [1, 1, 1]]), 0, 0, 1, 1),
     ),
     (
         "`step(word, state)` wants the last word, first of all `start`, and the state that the last call gave back.",

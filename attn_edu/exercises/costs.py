@@ -10,7 +10,7 @@ _rng = np.random.default_rng(41)
 
 
 def _judge_wide(answer: Any) -> str | None:
-    if not isinstance(answer, tuple | list) or len(answer) != 2:
+    if not isinstance(answer, tuple | list | np.ndarray) or len(answer) != 2:
         return f"wanted two numbers in a tuple, got {answer!r}"
     share, length = answer
     if fault := expect_close(share, 2048 / (2048 + 6 * 12_288), "the share of the pairs", rtol=5e-3):

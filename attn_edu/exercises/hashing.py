@@ -12,7 +12,7 @@ _rng = np.random.default_rng(34)
 
 
 def _judge_counts(answer: Any) -> str | None:
-    if not isinstance(answer, tuple | list) or len(answer) != 4:
+    if not isinstance(answer, tuple | list | np.ndarray) or len(answer) != 4:
         return f"wanted four numbers in a tuple, got {answer!r}"
     names = ("the number of keys", "the number of buckets", "the number of columns", "the number of columns in two")
     faults = (
@@ -71,6 +71,7 @@ meets = Exercise(
         (np.array([1, 1, 1, 1, 0]), 2),
         (np.array([0, 0, 0, 0, 0, 0]), 2),
         (_rng.integers(0, 3, size=11), 3),
+        (_rng.integers(0, 3, size=100), 7),  # long enough for an unstable sort to show
     ),
     (
         "Where does the sort put each position? `np.argsort(buckets, kind='stable')` lists positions in sorted order; "
@@ -88,6 +89,7 @@ joined = Exercise(
         (np.array([[[8.0]], [[32 / 7]]]), np.log([[0.5], [3.5]])),
         (_rng.normal(size=(3, 4, 2)), 2 * _rng.normal(size=(3, 4))),
         (_rng.normal(size=(2, 3, 2)), 1000 + _rng.normal(size=(2, 3))),
+        (_rng.normal(size=(2, 2, 1)), np.array([[1000.0, -1000.0], [1001.0, -1000.5]])),  # each column by its own
     ),
     (
         "Round r has the share e^ℓ_r / (e^ℓ_1 + e^ℓ_2 + …) of position i, and the shares of all rounds sum to 1.",

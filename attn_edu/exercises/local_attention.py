@@ -1,5 +1,6 @@
 """Exercises of the chapter *Near pixels first*."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,23 @@ def _when(r: int, c: int, width: int, block: tuple[int, int]) -> int:
 
 def _in_blocks(Q: np.ndarray, K: np.ndarray, V: np.ndarray, block: int) -> np.ndarray:
     return local_attention_1d(Q, K, V, block=block, memory=block)[0]
+
+
+def _judge_in_blocks(answer: Any) -> str | None:
+    fault = expect_function(answer, _in_blocks, *_sequences((6, 2, 3, 2), (6, 3, 2, 3), (4, 2, 2, 4), (5, 2, 1, 1)))
+    if fault:
+        return fault
+    (case,) = _sequences((2048, 2, 2, 4))
+    tracemalloc.start()
+    try:
+        answer(*case)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # A mask of L×L booleans takes 4 MiB, the scores that are needed an eighth of one.
+    if most > 2048**2 / 2:
+        return f"the numbers are right, but for 2,048 places it took {most / 2**20:.0f} MiB: it makes an L×L matrix"
+    return None
 
 
 def _sequences(*sizes: tuple[int, int, int, int]) -> list[tuple[Any, ...]]:
@@ -77,9 +95,7 @@ when = Exercise(
 
 in_blocks = Exercise(
     "The output of local attention in a line with l_m = l_q = block, never making an L × L matrix.",
-    lambda answer: expect_function(
-        answer, _in_blocks, *_sequences((6, 2, 3, 2), (6, 3, 2, 3), (4, 2, 2, 4), (5, 2, 1, 1))
-    ),
+    _judge_in_blocks,
     (
         "`Q.reshape(L // block, block, -1)` has the blocks as a batch. Keys need twice as many rows: those of the "
         "block before, then the block's own.",

@@ -54,6 +54,7 @@ hard_lookup = Exercise(
         (np.array([1.0, 0.0]), np.array([[0.5, 9.0], [2.0, 0.0]]), np.array([[1.0, 2.0], [3.0, 4.0]])),
         (_rng.normal(size=3), _rng.normal(size=(6, 3)), _rng.normal(size=(6, 2))),
         (-np.ones(2), np.array([[1.0, 1.0], [-1.0, 0.0], [3.0, -9.0]]), np.arange(6.0).reshape(3, 2)),
+        (np.array([1.0, 0.0]), np.array([[-5.0, 1.0], [2.0, 0.0], [-1.0, 3.0]]), np.arange(3.0)[:, None]),
     ),
     (
         "`key @ query` is a vector of S scores, one for each key.",

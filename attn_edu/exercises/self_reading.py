@@ -10,7 +10,7 @@ _rng = np.random.default_rng(26)
 
 
 def _judge_counts(answer: Any) -> str | None:
-    if not isinstance(answer, tuple | list) or len(answer) != 3:
+    if not isinstance(answer, tuple | list | np.ndarray) or len(answer) != 3:
         return f"wanted three numbers in a tuple, got {answer!r}"
     names = ("the parameters of the LSTM", "those that the tape adds", "the number of scores")
     faults = (

@@ -12,7 +12,7 @@ _rng = np.random.default_rng(73)
 
 
 def _judge_counts(answer: Any) -> str | None:
-    if not isinstance(answer, tuple | list) or len(answer) != 4:
+    if not isinstance(answer, tuple | list | np.ndarray) or len(answer) != 4:
         return f"wanted four numbers in a tuple, got {answer!r}"
     names = (
         "the number of multiplications",

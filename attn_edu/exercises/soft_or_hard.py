@@ -10,7 +10,7 @@ _rng = np.random.default_rng(25)
 
 
 def _judge_penalties(answer: Any) -> str | None:
-    if not isinstance(answer, tuple | list) or len(answer) != 2:
+    if not isinstance(answer, tuple | list | np.ndarray) or len(answer) != 2:
         return f"wanted two numbers in a tuple, got {answer!r}"
     names = ("the penalty of pointing", "the penalty of even weights")
     faults = (expect_close(a, w, name) for a, w, name in zip(answer, (15.0, 1.0), names, strict=True))

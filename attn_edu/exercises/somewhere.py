@@ -10,7 +10,7 @@ _rng = np.random.default_rng(31)
 
 
 def _judge_counts(answer: Any) -> str | None:
-    if not isinstance(answer, tuple | list) or len(answer) != 3:
+    if not isinstance(answer, tuple | list | np.ndarray) or len(answer) != 3:
         return f"wanted three numbers in a tuple, got {answer!r}"
     names = ("the number of scores everywhere", "the number of scores in windows", "the length of the shortest pair")
     wanted = (10_000, 1_990, 12)
@@ -19,7 +19,7 @@ def _judge_counts(answer: Any) -> str | None:
 
 
 def _judge_place(answer: Any) -> str | None:
-    if not isinstance(answer, tuple | list) or len(answer) != 3:
+    if not isinstance(answer, tuple | list | np.ndarray) or len(answer) != 3:
         return f"wanted a number, a list of places and a number in a tuple, got {answer!r}"
     fault = expect_close(answer[0], 7.5, "the place p")
     if fault:

@@ -5,8 +5,8 @@ r"""Re-attention: mix the attention maps across heads, normalise, and only then 
           \right) V
 
 Source: Zhou et al. (2021), equation 3. Θ is h×h and learned: the new map of head g is the sum over heads n of
-:math:`\Theta_{ng}` times the map of head n. The paper's Norm is a BatchNorm with one mean and variance for each head;
-much public code has a LayerNorm over the heads of each entry instead. After either, rows no longer sum to one.
+:math:`\Theta_{ng}` times the map of head n. In the authors' code Norm is a BatchNorm with one mean and variance per
+head; much public code has a LayerNorm over the heads of each entry. After either, rows no longer sum to one.
 """
 
 import math

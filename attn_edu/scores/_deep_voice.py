@@ -7,7 +7,7 @@ r"""Deep Voice 3's attention block: queries and keys carry positions that advanc
           P^{\omega}_{t,2c+1} = \cos\frac{\omega t}{10000^{2c/d}}
           \end{gathered}
 
-Source: Ping et al. (2018), section 3.5. Speech has more frames than text has letters; with :math:`\omega_q = 1` and
+Source: Ping et al. (2018), section 3.6. Speech has more frames than text has letters; with :math:`\omega_q = 1` and
 :math:`\omega_k` the number of frames for each letter, a frame and the letter that it speaks get the same position. Left
 out here: biases, the dropout on A, and the window that keeps synthesis moving forward.
 """
@@ -69,7 +69,7 @@ def deep_voice(
 
     References
     ----------
-    Ping et al. (2018), section 3.5.
+    Ping et al. (2018), section 3.6.
 
     Examples
     --------
