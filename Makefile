@@ -6,7 +6,7 @@ PYTEST_ARGS ?= -n auto --maxprocesses 8 --dist worksteal
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test chapter check audit times lock clean
+.PHONY: help book serve test chapter rules check hooks audit times benchmark lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
@@ -38,24 +38,45 @@ test: .venv/.tests ## run every check: ruff, mypy, pytest (PYTEST_ARGS=...)
 	$(BIN)/mypy
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-chapter: .venv/.book ## build one chapter: make chapter C=03, or a path, or a part of its name
-	@set -- $$(find notebooks -name '*.ipynb' -not -path '*/.*' | sort | grep -F -- '$(C)'); \
-	if [ -z '$(C)' ] || [ $$# -ne 1 ]; then echo "C='$(C)' should name one chapter; it names $$#: $$*"; exit 1; fi; \
-	rm -rf _build/chapter && mkdir -p _build/chapter && \
-	printf 'format: jb-book\nroot: %s\n' "$${1%.ipynb}" > _build/chapter/_toc.yml && \
-	$(BIN)/jupyter-book build . --toc _build/chapter/_toc.yml --path-output _build/chapter -q && \
-	echo "The chapter is at file://$(CURDIR)/_build/chapter/_build/html/$${1%.ipynb}.html" && \
-	echo "(links to pages that were not built warn; they are checked by make book)"
+# One notebook, named by C; the shell has it in $$1.
+one_chapter = set -- $$(find notebooks -name '*.ipynb' -not -path '*/.*' | sort | grep -F -- '$(C)'); \
+	if [ -z '$(C)' ] || [ $$\# -ne 1 ]; then \
+	  echo "C='$(C)' should name one chapter, as C=foundations/03 does; it names $$\#: $$*"; exit 1; fi
 
-check: .venv/.tests ## test one mechanism: make check M=scaled_dot_product
+chapter: .venv/.book ## build one chapter: make chapter C=foundations/03, or another part of its path
+	@$(one_chapter); rm -rf _build/chapter; $(BIN)/python extensions/book_chapter.py "$$1"
+
+rules: .venv/.tests ## say what breaks a rule in one chapter, without a build: make rules C=foundations/03
+	@$(one_chapter); fine=0; \
+	$(BIN)/ruff check -q "$$1" || fine=1; \
+	$(BIN)/ruff format -q --diff "$$1" || fine=1; \
+	$(BIN)/pytest -q --tb=short -n 0 $(addprefix tests/test_,notebooks.py exercises.py contents.py bibliography.py) \
+	  --chapter "$$1" || fine=1; \
+	exit $$fine
+
+check: .venv/.tests ## say what breaks a rule in one mechanism: make check M=scaled_dot_product
 	@test -n '$(M)' || { echo "Say which mechanism: make check M=scaled_dot_product"; exit 1; }
-	$(BIN)/pytest -q tests/test_contract.py --mechanism $(lastword $(subst ., ,$(M)))
+	@fine=0; file=$$(ls attn_edu/*/_$(name).py 2>/dev/null) && { \
+	  $(BIN)/ruff check -q "$$file" || fine=1; \
+	  $(BIN)/ruff format -q --diff "$$file" || fine=1; \
+	  $(BIN)/mypy --no-error-summary "$$file" || fine=1; }; \
+	$(BIN)/pytest -q --tb=short -n 0 tests/test_contract.py --mechanism $(name) || fine=1; \
+	exit $$fine
+check: name = $(lastword $(subst ., ,$(M)))
+
+hooks: .venv/.tests ## from now on a commit strips notebooks and refuses what ruff would
+	$(BIN)/pre-commit install
 
 audit: .venv/.tests ## run every notebook as Colab would
 	ATTN_AUDIT=all $(BIN)/pytest tests/test_colab.py
 
 times: ## note how long each notebook took in the last build: the slowest start first
 	$(BIN)/python extensions/book_execute.py
+
+benchmark: .venv/.book ## time everything on this machine, in about an hour (BENCHMARK_ARGS=...)
+	$(BIN)/python -m pip install -q -r benchmarks/requirements.txt
+	@for script in run axial local re_attention; do \
+	  $(BIN)/python benchmarks/$$script.py $(BENCHMARK_ARGS) || exit 1; done
 
 lock: ## write constraints.txt anew from the exact versions in both requirements files
 	rm -rf _build/lock && mkdir -p _build/lock && $(PYTHON) -m venv _build/lock/venv

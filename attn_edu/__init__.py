@@ -9,13 +9,13 @@ from importlib.metadata import version
 from . import core as core
 from . import positions as positions
 from . import heads as heads
-from . import neighbours as neighbours
+from . import convolution as convolution
 from . import scores as scores
 from . import selection as selection
 from . import recurrent as recurrent
 from . import vision as vision
 from . import sparse as sparse
-from . import activations as activations
+from . import recomputed as recomputed
 from . import models as models
 
 __version__ = version("attn-edu")

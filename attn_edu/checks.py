@@ -249,3 +249,26 @@ def check_divides(name: str, parts: Any, **widths: int) -> None:
     for width, size in widths.items():
         if size % parts:
             raise ValueError(f"{name}: wanted a divisor of {width} = {size}, got {parts}")
+
+
+def check_rng(rng: Any) -> None:
+    """Check that a source of randomness is NumPy's generator.
+
+    Parameters
+    ----------
+    rng : Any
+        The argument as it came.
+
+    Raises
+    ------
+    TypeError
+        If it is not.
+
+    Examples
+    --------
+    >>> check_rng(0)
+    Traceback (most recent call last):
+    TypeError: rng: wanted a numpy.random.Generator, got int
+    """
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng: wanted a numpy.random.Generator, got {type(rng).__name__}")

@@ -4,22 +4,14 @@ An *operation* is one multiplication with the addition that follows it (PyTorch'
 norms, biases and residual sums are left out: they do not multiply matrices. All counts are for one sequence.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from attn_edu.checks import check_width
 
 TILE = 128  # queries, and keys, that meet at a time
 
 
 def _check(**sizes: int) -> None:
     for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int):
-            raise TypeError(f"{name}: wanted an integer, got {type(size).__name__}")
-        if size < 1:
-            raise ValueError(f"{name}: wanted at least 1, got {size}")
+        check_width(name, size)
 
 
 def operations(length: int, width: int) -> dict[str, int]:
@@ -155,63 +147,3 @@ def moved_bytes(length: int, width: int, heads: int = 1, number: int = 4, tile: 
     once = 2 * length * width
     rounds = -(-length // tile)  # rounded up
     return {"maps": (2 * once + 4 * heads * length**2) * number, "tiles": (once + once * rounds) * number}
-
-
-class Largest(TorchDispatchMode):
-    """Watch the tensors that operations make within a ``with``, and keep the size of the largest.
-
-    Attributes
-    ----------
-    elements : int
-        Numbers in that tensor; 0 while none was made.
-
-    Examples
-    --------
-    >>> with Largest() as watch:
-    ...     total = torch.ones(2, 3).sum()
-    >>> watch.elements
-    6
-    """
-
-    elements = 0
-
-    def size(self, made: torch.Tensor) -> int:
-        """Say how large a tensor is; another measure may stand here."""
-        return made.numel()
-
-    def __torch_dispatch__(
-        self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Run the operation, and look at what it made."""
-        made = operation(*args, **(kwargs or {}))
-        sizes = [self.size(leaf) for leaf in tree_leaves(made) if isinstance(leaf, torch.Tensor)]
-        self.elements = max([self.elements, *sizes])
-        return made
-
-
-def largest_tensor(call: Callable[[], Any]) -> int:
-    """Run something in PyTorch and return the size of the largest tensor that an operation made on the way.
-
-    What a fused routine uses inside and throws away does not show. Backward passes run in the call are watched too.
-
-    Parameters
-    ----------
-    call : function without arguments
-        What to run.
-
-    Returns
-    -------
-    elements : int
-        Numbers in that tensor; 0 if none was made.
-
-    Examples
-    --------
-    A product of 2 × 3 and 3 × 5 makes 10 numbers, and their sum one. The factors were there before.
-
-    >>> a, b = torch.zeros(2, 3), torch.zeros(3, 5)
-    >>> largest_tensor(lambda: (a @ b).sum())
-    10
-    """
-    with Largest() as watch:
-        call()
-    return watch.elements

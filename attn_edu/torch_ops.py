@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from attn_edu._slabs import LOG_2, BlockedAttention
+from attn_edu._blocked_attention import LOG_2, BlockedAttention
 from attn_edu.checks import check_mask
 
 

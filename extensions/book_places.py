@@ -17,6 +17,8 @@ from sphinx.util import logging
 logger = logging.getLogger(__name__)
 
 ERRATA, GALLERY = "book/errata", "book/gallery"
+WANTED = re.compile(r'<div data-figure="(\w+)"></div>')
+TABLE = re.compile(r'(<figure class="attn-figure attn-static">\n<p>[^<]*</p>\n).*?(</figure>)', re.S)
 NAMED = re.compile(r'data-attn-name="(\w+)"')
 
 
@@ -77,13 +79,29 @@ def lead_to_errata(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             logger.warning("no chapter of the row speaks of erratum %s", found[0], location=docname)
 
 
+def lead_to_figures(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Let the link before each figure of the gallery lead to the figure in its chapter."""
+    if docname != GALLERY:
+        return
+    link = None
+    for node in doctree.findall(lambda node: isinstance(node, (nodes.reference, nodes.raw))):
+        if isinstance(node, nodes.reference):
+            link = node
+        elif (found := WANTED.search(node.astext())) and link is not None:
+            link["refuri"] += f"#figure-{found[1]}"
+            link = None
+
+
 def gathered(env: BuildEnvironment) -> dict[str, str]:
-    """Return the HTML of every figure in the chapters, by name; the first one of each."""
+    """Return the HTML of every figure in the chapters, by name; the first one of each.
+
+    The table for readers without scripts stays in the chapter: here it would make the page a tenth heavier.
+    """
     found: dict[str, str] = {}
     for docname in sorted(env.found_docs):
         if docname.startswith("notebooks/"):
             for node, name in raw_figures(env.get_doctree(docname)):
-                found.setdefault(name, node.astext())
+                found.setdefault(name, TABLE.sub(r"\1\2", node.astext()))
     return found
 
 
@@ -92,15 +110,13 @@ def hang(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
     if page != GALLERY:
         return
     figures = gathered(app.env)
-    wanted = re.findall(r'<div data-figure="(\w+)"></div>', context["body"])
+    wanted = WANTED.findall(context["body"])
     for name in sorted(figures.keys() - set(wanted)):
         logger.warning("the figure %s of a chapter is not shown", name, location=page)
     for name in wanted:
         if name not in figures:
             logger.warning("no chapter shows the figure %s", name, location=page)
-    context["body"] = re.sub(
-        r'<div data-figure="(\w+)"></div>', lambda found: figures.get(found[1], ""), context["body"]
-    )
+    context["body"] = WANTED.sub(lambda found: figures.get(found[1], ""), context["body"])
 
 
 def follow(app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
@@ -113,6 +129,7 @@ def follow(app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-read", address)
     app.connect("doctree-resolved", lead_to_errata)
+    app.connect("doctree-resolved", lead_to_figures)
     app.connect("html-page-context", hang, priority=400)  # before styles are thinned out, see book_styles
     app.connect("env-get-outdated", follow)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -40,6 +40,18 @@ def build(folder: Path, *arguments: str, **environment: str) -> subprocess.Compl
     )
 
 
+def files_below(folder: Path) -> set[str]:
+    """List the files in a folder, but for what was built and what Python compiled."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {str(path) for path in found if path.parts[0] != "_build" and "__pycache__" not in path.parts}
+
+
+def strict_files(folder: Path) -> tuple[set[str], set[str], set[str]]:
+    """Return the files of the whole book before its build and after it, and those in the home folder it had."""
+    before = set(json.loads(folder.with_name("whole-book-before.json").read_text()))
+    return before, files_below(folder), files_below(folder.with_name("whole-book-home"))
+
+
 def write_notebook(path: Path, *cells: str) -> None:
     """Write a notebook: cells that start with ``#`` are Markdown, the others code."""
     written: list[dict[str, Any]] = []
@@ -95,7 +107,11 @@ def strict_build(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[s
     folder, report = shared / "whole-book", shared / "whole-book.json"
     with FileLock(shared / "whole-book.lock"):
         if not report.exists():
-            result = build(copy_tree(folder), "-W", "--keep-going")
+            before = files_below(copy_tree(folder))
+            folder.with_name("whole-book-before.json").write_text(json.dumps(sorted(before)))
+            home = folder.with_name("whole-book-home")
+            home.mkdir()
+            result = build(folder, "-W", "--keep-going", HOME=str(home))
             lines = result.stdout.splitlines()
             telling = [line for line in lines if re.search(r"WARNING: |ERROR|Error", line)] or lines[-30:]
             report.write_text(json.dumps(telling if result.returncode else []))

@@ -1,6 +1,6 @@
 """The contract that every mechanism passes: one function a clause, each raising an AssertionError that says why.
 
-`test_contract.py` runs every clause on every mechanism; `test_the_tests.py` plants faults and wants each caught by
+`test_contract.py` runs every clause on every mechanism; `test_planted_faults.py` plants faults and wants each caught by
 the clause that is there for it.
 """
 
@@ -12,10 +12,12 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jaxtyping
 import numpy as np
+import pytest
 import torch
 
 from attn_edu.mechanism import RETURNS, Example, Mechanism, Sizes
@@ -24,6 +26,7 @@ from attn_edu.properties import PROPERTIES
 LENGTHS = (1, 5, 17)
 MOST_PLACES = 300  # entries of one array whose finite differences are taken; drawn where there are more
 CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[1]
 
 
 def examples(mechanism: Mechanism, sizes: Sizes = Sizes(), seed: int = 0) -> dict[str, Example]:
@@ -94,6 +97,17 @@ def build(
     return module.to(device).train(example.training is not False)
 
 
+def takes_need_weights(mechanism: Mechanism) -> bool:
+    return "need_weights" in inspect.signature(mechanism.module.forward).parameters
+
+
+def asked(mechanism: Mechanism, need_weights: bool | None) -> dict[str, bool]:
+    """The keyword that asks for weights; where forward does not take it, `record_is_whole` says so, and nobody else."""
+    if need_weights is not None and not takes_need_weights(mechanism):
+        pytest.skip("forward takes no need_weights, as record_is_whole says")
+    return {} if need_weights is None else {"need_weights": need_weights}
+
+
 def run_torch(
     mechanism: Mechanism,
     example: Example,
@@ -112,7 +126,7 @@ def run_torch(
     state = dict((*module.named_parameters(), *module.named_buffers()))
     live = floats(example)
     leaves |= {name: tensor.requires_grad_(gradient) for name, tensor in state.items() if name in live}
-    result = module(**inputs, **({} if need_weights is None else {"need_weights": need_weights}))
+    result = module(**inputs, **asked(mechanism, need_weights))
     return flat(mechanism, result), leaves
 
 
@@ -134,6 +148,71 @@ def assert_close(got: Any, wanted: np.ndarray, what: str, rtol: float = 1e-10, a
 
 
 # Clauses ------------------------------------------------------------------------------------------------------------
+
+
+def record_is_whole(mechanism: Mechanism) -> None:
+    """The record says all that the other clauses ask of it, and what it names is there; all that lacks is told."""
+    lacks = []
+    if mechanism.kind not in RETURNS:
+        lacks.append(f"kind: wanted one of {', '.join(RETURNS)}, got {mechanism.kind!r}")
+    if mechanism.kind == "attention":
+        if not takes_need_weights(mechanism):
+            lacks.append(f"{mechanism.module.__name__}.forward: wanted a last argument need_weights=True")
+        if mechanism.recompose is None:
+            lacks.append("recompose: wanted a function that makes the output from the weights")
+    options = {name for example in examples(mechanism).values() for name in (*example.options, *example.widths)}
+    lacks += [
+        f"refuses: says nothing of {name}; wanted bad values, each to raise an error that names it"
+        for name in sorted(options - set(mechanism.refuses))
+    ]
+    lacks += [
+        f"properties: no claim for {name}; wanted it under holds, fails or does_not_apply"
+        for name in PROPERTIES
+        if name not in mechanism.properties
+    ]
+    lacks += [
+        f"properties: there is no {name} in attn_edu/properties.py"
+        for name in mechanism.properties
+        if name not in PROPERTIES
+    ]
+    if f"{{{mechanism.citation}," not in (ROOT / "references.bib").read_text():
+        lacks.append(f"citation: {mechanism.citation} is not in references.bib; add it there")
+    if not (ROOT / f"{mechanism.chapter}.ipynb").exists():
+        lacks.append(f"chapter: there is no {mechanism.chapter}.ipynb; name the nearest chapter, without its ending")
+    file = Path(inspect.getfile(mechanism.module))
+    if file.name != f"_{mechanism.name}.py":
+        lacks.append(f"the file: wanted _{mechanism.name}.py, after the NumPy function, got {file.name}")
+    if not hasattr(sys.modules[f"attn_edu.{mechanism.family}"], mechanism.module.__name__):
+        lacks.append(f"{mechanism.module.__name__}: not exported; add it to attn_edu/{mechanism.family}/__init__.py")
+    assert not lacks, f"{mechanism.family}/{file.name}:\n" + "\n".join(lacks)
+
+
+def forms_share_no_code(mechanism: Mechanism) -> None:
+    """The NumPy definition calls no torch, and the module no NumPy."""
+    definition, module = inspect.getsource(mechanism.reference), inspect.getsource(mechanism.module)
+    code = definition.split('"""')[-1]
+    assert "torch" not in code and "nn." not in code, f"{mechanism.name}: the NumPy definition uses PyTorch"
+    assert "np." not in module.split('"""')[-1], f"{mechanism.module.__name__}: the module uses NumPy"
+
+
+def documented(mechanism: Mechanism) -> None:
+    """Each form says what it takes, returns and raises, where it comes from, and works an example by hand."""
+    lacks = []
+    for thing in (mechanism.reference, mechanism.module):
+        doc = inspect.getdoc(thing) or ""
+        parameters = inspect.signature(thing).parameters.values()
+        takes = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        wanted = ["Examples", *(["Parameters", "Raises"] if takes else [])]
+        wanted += ["Returns", "References"] if thing is mechanism.reference else []
+        lacks += [
+            f"{thing.__qualname__}: the docstring has no section {section}"
+            for section in wanted
+            if f"{section}\n---" not in doc
+        ]
+        if ">>>" not in doc.partition("Examples\n---")[2]:
+            lacks.append(f"{thing.__qualname__}: no example worked by hand, with >>>, under Examples")
+        lacks += [f"{thing.__qualname__}: {name} is not described" for name in takes if name not in doc]
+    assert not lacks, "\n".join(lacks)
 
 
 def liveness(mechanism: Mechanism, case: str) -> None:
@@ -247,6 +326,8 @@ def gradients(mechanism: Mechanism, case: str, device: torch.device = CPU) -> No
 
 def weights_mean_what_they_say(mechanism: Mechanism, case: str) -> None:
     """The output can be rebuilt from the weights that came with it, in both forms."""
+    if mechanism.recompose is None:
+        pytest.skip("there is no recompose, as record_is_whole says")
     for example in all_lengths(mechanism, case):
         arrays = {**example.inputs, **example.parameters}
         named_options = inspect.signature(mechanism.recompose).parameters.keys() & example.options.keys()
@@ -286,15 +367,17 @@ def worked_by_hand(mechanism: Mechanism) -> None:
         for test in doctest.DocTestFinder(recurse=False).find(inspect.unwrap(thing), thing.__name__, globs=dict(names)):
             output: list[str] = []
             failed, tried = doctest.DocTestRunner(verbose=False).run(test, out=output.append)
-            assert tried, f"{thing.__name__} has no example worked by hand"
+            assert tried, f"{thing.__name__} has no example worked by hand: write one with >>> in its docstring"
             assert not failed, f"{thing.__name__}: the example worked by hand gives something else\n{''.join(output)}"
 
 
 def property_claims(mechanism: Mechanism) -> None:
-    """Each property is claimed; what holds holds in every example, what fails fails in one, the rest never speaks."""
-    assert set(mechanism.properties) == set(PROPERTIES), "wanted a claim for each of " + ", ".join(PROPERTIES)
+    """What is claimed to hold holds in every example, what is to fail fails in one, and the rest never speaks."""
     kept = -1 if RETURNS[mechanism.kind][-1] in ("state", "log_prob") else None  # the predicates know weights only
+    wrong = []
     for name, claim in mechanism.properties.items():
+        if name not in PROPERTIES:
+            continue  # `record_is_whole` tells
         verdicts = [
             PROPERTIES[name](lambda e: run_numpy(mechanism, e)[:kept], example, np.random.default_rng(3))
             for case in examples(mechanism)
@@ -302,12 +385,16 @@ def property_claims(mechanism: Mechanism) -> None:
         ]
         spoken = [verdict for verdict in verdicts if verdict is not None]
         if claim.verdict == "does not apply":
-            assert claim.reason, f"{name}: say why it does not apply"
-            assert not spoken, f"{name}: claimed not to apply, but the examples decide it"
+            if not claim.reason:
+                wrong.append(f"{name}: say why it does not apply")
+            if spoken:
+                wrong.append(f"{name}: claimed not to apply, but the examples decide it")
         elif claim.verdict == "holds":
-            assert spoken and all(spoken), f"{name}: claimed to hold, but it does not in some example, or none shows it"
-        else:
-            assert False in spoken, f"{name}: claimed to fail, but no example shows it"
+            if not spoken or not all(spoken):
+                wrong.append(f"{name}: claimed to hold, but it does not in some example, or none shows it")
+        elif False not in spoken:
+            wrong.append(f"{name}: claimed to fail, but no example shows it")
+    assert not wrong, "\n".join(wrong)
 
 
 def fused_matches_explicit(mechanism: Mechanism, case: str, device: torch.device = CPU) -> None:
@@ -341,7 +428,7 @@ def inputs_unchanged(mechanism: Mechanism, case: str) -> None:
     inputs = {name: to_torch(array) for name, array in example.inputs.items()}
     copies = {name: tensor.clone() for name, tensor in inputs.items()}
     for need_weights in (True, False) if mechanism.kind == "attention" else (None,):
-        module(**inputs, **({} if need_weights is None else {"need_weights": need_weights}))
+        module(**inputs, **asked(mechanism, need_weights))
         for name, tensor in inputs.items():
             assert torch.equal(tensor, copies[name]), f"forward changed {name}"
         for name, tensor in module.state_dict().items():
@@ -518,9 +605,6 @@ def bad_inputs(mechanism: Mechanism, case: str) -> None:
                     wrong = {**arguments, option: value}
                     _refuses(mechanism.reference, wrong, option, f"NumPy, {option}={value!r}")
     assert tried > 8, f"only {tried} bad calls were found to try"
-    options = {name for e in examples(mechanism).values() for name in (*e.options, *e.widths)}
-    missing = options - set(mechanism.refuses)
-    assert not missing, f"refuses: says nothing of {', '.join(sorted(missing))}"
 
 
 def _refuses(call: Callable[..., Any], arguments: dict[str, Any], name: str, what: str) -> None:
@@ -529,14 +613,17 @@ def _refuses(call: Callable[..., Any], arguments: dict[str, Any], name: str, wha
     except (TypeError, ValueError) as error:
         message = str(error)
         # A mismatch of sizes may be reported at the other argument, "as in" this one.
-        assert name in message, f"{what}: the message does not name it: {message}"
+        remedy = f"let attn_edu.checks look at it first; the message was: {message}"
+        assert name in message, f"{what}: the message does not name it; {remedy}"
         assert "wanted" in message and "got" in message, f"{what}: say what was wanted and what came: {message}"
     except Exception as error:
-        raise AssertionError(f"{what}: raised {type(error).__name__} instead: {error}") from error
+        came = f"raised {type(error).__name__} in place of TypeError or ValueError: {error}"
+        raise AssertionError(f"{what}: {came}; let attn_edu.checks look at it first") from error
     else:
-        raise AssertionError(f"{what}: was accepted")
+        raise AssertionError(f"{what}: was accepted; let attn_edu.checks refuse it")
 
 
+PER_RECORD = (record_is_whole, documented, worked_by_hand, forms_share_no_code, property_claims)
 PER_CASE = (
     liveness,
     options_live,

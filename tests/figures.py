@@ -21,6 +21,8 @@ HOSTS = {
     "plain light": ("", "", False, "light"),
     "plain dark": ("", "", True, "dark"),
 }
+# Two of them, enough for a colour of one figure: that all are followed, tests/test_figures.py proves of each figure.
+SCHEMES = {name: HOSTS[name] for name in ("book light", "book dark")}
 
 
 class Outline(HTMLParser):

@@ -1,17 +1,19 @@
-"""A runtime like Colab's: made once from colab.txt and kept, with a fresh layer on top for each use."""
+"""Environments made once and kept, each with a fresh layer on top for each use: Colab's, and newer interpreters'."""
 
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
-import venv
+import tomllib
+from functools import cache
 from pathlib import Path
 
 from chapters import REPOSITORY, ROOT, VERSION
+from filelock import FileLock
 
 PINS = ROOT / "tests" / "colab.txt"
+NEWER = ("python3.12", "python3.13", "python3.14")
 WATCHED = ("numpy", "torch", "matplotlib", "ipywidgets", "ipython")
 
 
@@ -24,7 +26,8 @@ def run(command, **options):
 
 def packages(folder):
     """Return the folder in which a virtual environment keeps its packages."""
-    return folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    [found] = folder.glob("lib/python3*/site-packages")
+    return found
 
 
 def clean_environment(**more):
@@ -33,39 +36,92 @@ def clean_environment(**more):
     return {name: value for name, value in os.environ.items() if name not in hidden} | more
 
 
-def colab():
-    """Return a virtual environment with the pinned packages; it is made when it is missing, and never changed."""
-    key = hashlib.sha256(PINS.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    kept = ROOT / "_build" / "colab" / key
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=kept.parent))
-        try:
-            venv.create(fresh, with_pip=True)
-            run([fresh / "bin" / "python", "-m", "pip", "install", "-q", "-r", PINS], env=clean_environment())
-            fresh.rename(kept)
-        except OSError:
-            assert kept.exists()  # another process was faster
-        finally:
+def kept(kind, requirements, python=sys.executable):
+    """Return a virtual environment with these packages; it is made when it is missing, and never changed.
+
+    Parameters
+    ----------
+    kind : str
+        What it is for: the folder in ``_build``.
+    requirements : str
+        The lines of a requirements file.
+    python : path
+        The interpreter.
+
+    Returns
+    -------
+    Path
+        Its folder. Of several processes that ask at once, one makes it and the others wait.
+    """
+    edition = run([python, "-c", "import sys; sys.stdout.write(sys.version)"], env=clean_environment())
+    folder = ROOT / "_build" / kind / hashlib.sha256((requirements + edition).encode()).hexdigest()[:12]
+    fresh = folder.with_suffix(".fresh")  # what a broken-off run left here is not taken for the whole
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
             shutil.rmtree(fresh, ignore_errors=True)
-    return kept
+            run([python, "-m", "venv", fresh], env=clean_environment())
+            (fresh / "requirements.txt").write_text(requirements)
+            pip = [fresh / "bin" / "python", "-m", "pip", "install", "-q"]
+            run([*pip, "-r", fresh / "requirements.txt"], env=clean_environment())
+            fresh.rename(folder)
+    return folder
 
 
-def layer(folder):
-    """Make a virtual environment that sees Colab's packages; what is installed goes into the layer alone.
+def colab():
+    """Return Colab's packages, as colab.txt pins them."""
+    return kept("colab", PINS.read_text())
+
+
+def without_torch(python):
+    """Return what the package asks for but PyTorch, which is large: the newest that its bounds and `python` allow."""
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    return kept("newer", "\n".join(line for line in asked if not line.startswith("torch")), python)
+
+
+@cache
+def newer_pythons(home=None, path=None):
+    """Find an interpreter of each newer minor version, pyenv's or one on the path, that can make an environment.
+
+    Parameters
+    ----------
+    home : Path, optional
+        Where ``.pyenv/versions`` may be; the user's folder if not given.
+    path : str, optional
+        Folders to look in, as the variable PATH has them, which it is if not given.
+
+    Returns
+    -------
+    dict of str to Path
+        Interpreters by name, such as ``python3.13``; those that are not found or do not run are left out.
+    """
+    found = {}
+    for name in NEWER:
+        own = sorted((home or Path.home()).glob(f".pyenv/versions/{name.removeprefix('python')}*/bin/{name}"))
+        for python in filter(None, [shutil.which(name, path=path), *own]):
+            if subprocess.run([python, "-c", "import ensurepip, venv"], capture_output=True).returncode == 0:
+                found[name] = Path(python)
+    return found
+
+
+def layer(folder, base=None):
+    """Make a virtual environment that sees a kept one's packages; what is installed goes into the layer alone.
 
     Parameters
     ----------
     folder : Path
         Where it goes.
+    base : Path, optional
+        The environment below; Colab's if not given.
 
     Returns
     -------
     Path
-        Its interpreter. ``pip`` and ``papermill`` run as its modules.
+        Its interpreter. What the one below has, such as ``pip``, runs as its module.
     """
-    venv.create(folder, with_pip=False)
-    (packages(folder) / "colab.pth").write_text(f"{packages(colab())}\n")
+    base = base or colab()
+    run([base / "bin" / "python", "-m", "venv", "--without-pip", folder], env=clean_environment())
+    (packages(folder) / "below.pth").write_text(f"{packages(base)}\n")
     return folder / "bin" / "python"
 
 

@@ -2,14 +2,13 @@
 
 import itertools
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
 
 from attn_edu.core import MultiHead, multi_head
-from attn_edu.costs import Largest
+from attn_edu.memory import Largest
 from attn_edu.vision import AxialAttention, axial_attention
 
 H, W, D = 5, 7, 6
@@ -192,17 +191,12 @@ def test_nothing_is_copied_on_the_way_to_the_kernel():
 
 
 @pytest.mark.parametrize("form", ["NumPy", "PyTorch"])
-def test_refuses_axes_that_are_not_there(form):
+def test_refuses_axes_that_are_not_there(unhooked, form):
     x, parameters = draw((5,), n=2)
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    try:
-        with pytest.raises(ValueError, match=r"x: wanted the axes along = \(-2, -3\) and features, got shape \(5, 6\)"):
-            if form == "NumPy":
-                axial_attention(x, **parameters, heads=2, along=(-2, -3))
-            else:
-                AxialAttention(D, 2)(torch.from_numpy(x).float())
-        with pytest.raises(ValueError, match=r"W_Q: wanted a matrix for each axis in along = \(-2,\), got 2"):
-            axial_attention(x, **parameters, heads=2, along=(-2,))
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", before)
+    with pytest.raises(ValueError, match=r"x: wanted the axes along = \(-2, -3\) and features, got shape \(5, 6\)"):
+        if form == "NumPy":
+            axial_attention(x, **parameters, heads=2, along=(-2, -3))
+        else:
+            AxialAttention(D, 2)(torch.from_numpy(x).float())
+    with pytest.raises(ValueError, match=r"W_Q: wanted a matrix for each axis in along = \(-2,\), got 2"):
+        axial_attention(x, **parameters, heads=2, along=(-2,))

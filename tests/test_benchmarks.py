@@ -7,6 +7,7 @@ import math
 import os
 import re
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -18,6 +19,9 @@ from chapters import ROOT
 
 from attn_edu import measured
 from attn_edu.catalogue import find, mechanisms
+
+sys.path.append(str(ROOT / "extensions"))
+import book_benchmarks
 
 BENCHMARKS = ROOT / "benchmarks"
 KEPT = sorted(measured.FOLDER.glob("*.json"))
@@ -367,3 +371,217 @@ def test_no_script_is_named_like_a_package():
     packages = {"axial_attention", "local_attention", "reformer_pytorch"}
     assert not packages & {path.stem for path in BENCHMARKS.glob("*.py")}
     assert {path.stem for path in BENCHMARKS.glob("*.py")} == {*SCRIPTS, "measuring"}
+
+
+# The page of the book
+
+
+FUSED = "F.scaled_dot_product_attention"
+HASHED, PACKAGE = "lsh_attention, 4 rounds", "reformer-pytorch, 4 rounds"
+HAND = {  # seconds of repeats at 16, 32 and 64 tokens, and the medians' growth
+    FUSED: ([2.0, 1.0, 9.0], [8.0], [32.0]),  # 2, 8, 32: power 2
+    HASHED: ([1.0], [2.0, 2.0], [4.0]),  # 1, 2, 4: power 1
+    PACKAGE: ([4.0], [16.0, 2.0, 16.0], [64.0]),  # 4, 16, 64: power 2
+}
+
+
+def by_hand(slower=1.0):
+    rows = [
+        {"name": name, "length": length, "seconds": [slower * x for x in times], "peak_bytes": length}
+        for name, repeats in HAND.items()
+        for length, times in zip((16, 32, 64), repeats, strict=True)
+    ]
+    return {"default": {"rows": rows}, "tuned": {"rows": rows}}
+
+
+def cells(text):
+    """Return every row of every table, as the page's source writes it."""
+    rows = []
+    for line in text.splitlines():
+        if line.startswith(("* - ", "  - ")):
+            rows += [[]] if line.startswith("*") else []
+            rows[-1].append(line[4:].replace("\u00a0", " "))
+    return rows
+
+
+def row(text, start):
+    (found,) = [row for row in cells(text) if row[0] == start]
+    return found[1:]
+
+
+def told_by_hand():
+    """Say what of three candidates, worked by hand above, is told wrongly."""
+    results = by_hand()
+    ours, package = (book_benchmarks.label(name) for name in (HASHED, PACKAGE))
+    both = [
+        (row(book_benchmarks.families(results), ours), ["0.50 / 0.50", "0.25 / 0.25", "0.12 / 0.12"]),
+        (row(book_benchmarks.families(results), package), ["2.00 / 2.00"] * 3),
+        (
+            row(book_benchmarks.packages(results, "seconds"), f"{ours}, beside {package}"),
+            ["0.25 / 0.25", "0.12 / 0.12", "0.06 / 0.06"],
+        ),
+        (row(book_benchmarks.growth(results), ours), ["16–64", "1", "1.00 / 1.00", "1.00 / 1.00"]),
+        (row(book_benchmarks.growth(results), "fused"), ["16–64", "2", "2.00 / 2.00", "1.00 / 1.00"]),
+    ]
+    return [(found, wanted) for found, wanted in both if found != wanted]
+
+
+def test_page_tells_ratios_and_exponents_worked_by_hand():
+    assert told_by_hand() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("ratio", lambda line, base, size: base[size] / line[size]),
+        ("ratio", lambda line, base, size: line[size] / base[min(base)]),
+        ("exponent", lambda line, lengths: (line[lengths[-1]] - line[lengths[0]]) / (lengths[-1] - lengths[0])),
+        ("exponent", lambda line, lengths: math.log(line[lengths[-1]] / line[lengths[0]], 2)),
+    ],
+)
+def test_a_wrong_formula_is_seen(monkeypatch, name, fault):
+    monkeypatch.setattr(book_benchmarks, name, fault)
+    assert told_by_hand()
+
+
+def test_the_mean_in_place_of_the_median_is_seen(monkeypatch):
+    monkeypatch.setattr(book_benchmarks.np, "median", book_benchmarks.np.mean)
+    assert told_by_hand()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    return book_benchmarks.page((ROOT / "book/benchmarks.md").read_text(), tmp_path_factory.mktemp("drawn"), ROOT)
+
+
+def medians(allocator):
+    """Read the newest raw file, without the book's code."""
+    path = sorted(measured.FOLDER.glob(f"*-sequences-{allocator}.json"))[-1]
+    rows = json.loads(path.read_text())["rows"]
+    return {(r["name"], r["length"]): statistics.median(r["seconds"]) for r in rows if r["seconds"]}
+
+
+def slope(points):
+    """Return the slope of the best line through log and log, from its definition."""
+    x, y = ([math.log(point[i]) for point in points] for i in (0, 1))
+    far = [a - statistics.mean(x) for a in x]
+    return sum(a * b for a, b in zip(far, y, strict=True)) / sum(a * a for a in far)
+
+
+def two(numbers):
+    return " / ".join("–" if number is None else f"{number:.2f}" for number in numbers)
+
+
+def untrue(text):
+    """List the numbers of the three large tables that the raw files do not give."""
+    raw = [medians(allocator) for allocator in ("default", "tuned")]
+    lengths, rows, wrong = sorted({n for _, n in raw[0]}), cells(text), []
+
+    def expect(start, wanted):
+        if [start, *wanted] not in rows:
+            wrong.append([start, *wanted])
+
+    def over(a, b):
+        return [
+            two([side[a, n] / side[b, n] if {(a, n), (b, n)} <= set(side) else None for side in raw]) for n in lengths
+        ]
+
+    for name in sorted({name for name, _ in raw[0]}):
+        if name != FUSED:
+            expect(book_benchmarks.label(name), over(name, FUSED))
+        at = sorted(n for n in lengths if all((name, n) in side for side in raw))[-3:]
+        if len(at) == 3:
+            grown = two([slope([(n, side[name, n]) for n in at]) for side in raw])
+            start = [book_benchmarks.label(name), f"{at[0]:,}–{at[-1]:,}"]
+            if not any(row[:2] == start and row[3] == grown for row in rows):
+                wrong.append([*start, grown])
+    for ours, package in book_benchmarks.PAIRS.items():
+        if (package, lengths[0]) in raw[0]:
+            expect(f"{book_benchmarks.label(ours)}, beside {book_benchmarks.label(package)}", over(ours, package))
+    return wrong
+
+
+def test_every_number_of_the_page_is_that_of_the_raw_files(page):
+    assert untrue(page) == []
+    numbers = [n for n, c in enumerate(cells(page)) if len(c) == 6 and re.match(r"\d+\.\d\d / ", c[1])]
+    assert len(numbers) > 20
+
+
+def test_a_wrong_number_on_the_page_is_seen(page):
+    lines = page.splitlines()
+    first = next(n for n, line in enumerate(lines) if "Sliding-window" in line and "beside" in line) + 1
+    exponent = next(n for n, line in enumerate(lines) if line.endswith("4,096–16,384")) + 2
+    for number in (first, exponent):
+        planted = [line if n != number else re.sub(r"\d\.\d\d", "9.99", line, count=1) for n, line in enumerate(lines)]
+        assert planted != lines and untrue("\n".join(planted))
+
+
+def test_no_result_is_typed_on_the_page():
+    text = (ROOT / "book/benchmarks.md").read_text()
+    assert re.findall(r"\d\.\d+", text) == ["0.25"]  # what a ratio of so much means
+
+
+def test_markers_of_the_page_are_known(tmp_path):
+    with pytest.raises(ValueError, match=r"unknown: growths; missing: .*growth"):
+        book_benchmarks.page("<!-- growths -->", tmp_path, ROOT)
+
+
+def test_a_run_without_packages_or_of_few_lengths_is_told(tmp_path, monkeypatch):
+    for path in measured.FOLDER.glob("*.json"):
+        result = json.loads(path.read_text())
+        if "-sequences-" in path.stem:
+            result["rows"] = [
+                row for row in result["rows"] if row["name"] in (FUSED, "multi_head") and row["length"] <= 2048
+            ]
+        (tmp_path / path.name).write_text(json.dumps(result))
+    monkeypatch.setattr(measured, "FOLDER", tmp_path)
+    text = book_benchmarks.page((ROOT / "book/benchmarks.md").read_text(), tmp_path / "drawn", ROOT)
+    assert text.count("*This run has nothing to compare here.*") == 3  # packages twice, and growth
+    assert row(text, "sliding window: exponent") == ["1.05", "– / –", "– / –"]
+
+
+def test_a_gpu_is_told_of_only_where_there_was_one(tmp_path, monkeypatch):
+    assert "No GPU could be had" in book_benchmarks.gpu()
+    machine = {"device": "Some GPU", "torch": "2.13.0"}
+    (tmp_path / "2027-01-01-sequences-cuda-default.json").write_text(
+        json.dumps({"date": "2027-01-01", "machine": machine, **by_hand()["default"]})
+    )
+    monkeypatch.setattr(measured, "FOLDER", tmp_path)
+    told = book_benchmarks.gpu()
+    assert told.startswith("Some GPU, 2027-01-01; torch 2.13.0.") and "No GPU" not in told
+    assert row(told, book_benchmarks.label(HASHED)) == ["0.50", "0.25", "0.12"]
+
+
+def test_an_aim_that_is_missed_is_said_to_be(page, monkeypatch):
+    for text, most, found in book_benchmarks.aims():
+        kept = [max(numbers) <= limit for limit, numbers in zip(most, found, strict=True)]
+        assert row(page, text)[-1] == " / ".join("yes" if each else "**no**" for each in kept)
+    monkeypatch.setattr(book_benchmarks, "aims", lambda: [("planted", (0.5, 0.5), [[0.4, 0.51], [0.1, 0.5]])])
+    assert row(book_benchmarks.aimed(), "planted") == ["0.50", "0.40, 0.51 / 0.10, 0.50", "**no** / yes"]
+
+
+def test_theory_follows_the_costs_of_the_records():
+    """What is not listed grows with the square: its record's cost holds a product of two lengths."""
+    pairs = re.compile(r"L\^2|L S|\) L d")
+    for record in mechanisms():
+        if record.kind != "piece" and record.name != "quadratic_attention":
+            assert (book_benchmarks.power(record.name)[-1] == "2") == bool(pairs.search(record.cost)), record.name
+    assert {name.split(",")[0] for name in book_benchmarks.POWERS} <= {FUSED, *(m.name for m in mechanisms())}
+
+
+def test_pictures_of_the_page_are_light_and_described(page):
+    for allocator in ("default", "tuned"):
+        path, alt = re.search(rf"figure}} (/\S+-{allocator}\.svg)\n:alt: (.+)", page).groups()
+        last = max(length for _, length in medians(allocator))
+        assert f"At {last:,} tokens: fused {medians(allocator)[FUSED, last]:.2f} s" in alt
+        assert (ROOT / path[1:]).stat().st_size < 25_000
+
+
+def test_one_command_runs_every_script():
+    found = re.search(r"^benchmark:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M)
+    assert found, "Makefile: wanted a target benchmark, which book/benchmarks.md tells of"
+    recipe = found[1]
+    assert "benchmarks/requirements.txt" in recipe
+    assert all(re.search(rf"\b{script}\b", recipe) for script in SCRIPTS)
+    assert set(book_benchmarks.SCRIPTS.values()) == set(SCRIPTS)
+    assert "make benchmark" in (ROOT / "book/benchmarks.md").read_text()

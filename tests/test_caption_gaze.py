@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import traitlets
 from browser import PHONE, WIDE
-from figures import HOSTS, NASTY, Outline, closed
+from figures import NASTY, SCHEMES, Outline, closed
 
 from attn_edu.interactive import CaptionGaze
 
@@ -358,12 +358,6 @@ def test_copies_do_not_disturb_each_other(show):
 
 
 @pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):
-    page = show(CaptionGaze(**SMALL), java_script_enabled=False).page
-    assert page.get_by_role("row").nth(1).inner_text().startswith("ring\trow 1, column 2 (0.80)\t")
-
-
-@pytest.mark.browser
 def test_nasty_words(show):
     figure = CaptionGaze(**draw([NASTY], names=NASTY[:3]), caption="<i>&lt;")
     visited = show(figure)
@@ -379,8 +373,8 @@ def test_accessible(show, dark):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), HOSTS.values(), ids=HOSTS)
-def test_theme_follows_the_host(show, html, body, prefers_dark, scheme):
+@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), SCHEMES.values(), ids=SCHEMES)
+def test_colours_follow_the_scheme(show, html, body, prefers_dark, scheme):
     page = show(make(), html=html, body=body, dark=prefers_dark).page
     ink = word(page, 0).evaluate("node => getComputedStyle(node).color")
     assert ink == {"light": "rgb(28, 33, 40)", "dark": "rgb(231, 234, 238)"}[scheme]

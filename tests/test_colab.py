@@ -15,7 +15,7 @@ import pytest
 from chapters import REPOSITORY, VERSION, plain_code, tags
 from runtimes import clean_environment, clone, layer, packages, run, versions
 
-pytestmark = [pytest.mark.build, pytest.mark.xdist_group("colab")]  # one process makes the runtime
+pytestmark = pytest.mark.build
 
 
 @pytest.fixture(scope="module")

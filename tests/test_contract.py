@@ -18,20 +18,18 @@ RECORDS = {f"{record.family}.{record.name}": record for record in mechanisms()}
 CASES = [(name, case) for name, record in RECORDS.items() for case in contract.examples(record)]
 
 
+@pytest.mark.parametrize("clause", contract.PER_RECORD, ids=lambda clause: clause.__name__)
+@pytest.mark.parametrize("name", RECORDS)
+def test_record(name, clause):
+    clause(RECORDS[name])
+
+
 @pytest.mark.parametrize("clause", contract.PER_CASE, ids=lambda clause: clause.__name__)
 @pytest.mark.parametrize(("name", "case"), CASES, ids=[f"{name}-{case}" for name, case in CASES])
 def test_clause(name, case, clause):
     if RECORDS[name].kind != "attention" and clause in contract.ATTENTION_ONLY:
         return
     clause(RECORDS[name], case)
-
-
-@pytest.mark.parametrize(
-    "clause", [contract.worked_by_hand, contract.property_claims], ids=lambda clause: clause.__name__
-)
-@pytest.mark.parametrize("name", RECORDS)
-def test_record(name, clause):
-    clause(RECORDS[name])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device found")
@@ -68,44 +66,10 @@ def test_any_sizes(name):
     agree()
 
 
-@pytest.mark.parametrize("name", RECORDS)
-def test_documented(name):
-    """Each form says what it takes, returns and raises, where it comes from, and works an example by hand."""
-    record = RECORDS[name]
-    for thing in (record.reference, record.module):
-        doc = inspect.getdoc(thing) or ""
-        named = [
-            p.name
-            for p in inspect.signature(thing).parameters.values()
-            if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-        ]
-        wanted = ["Examples", *(["Parameters", "Raises"] if named else [])]
-        wanted += ["Returns", "References"] if thing is record.reference else []
-        missing = [section for section in wanted if f"{section}\n---" not in doc]
-        assert not missing, f"{thing.__qualname__}: the docstring has no section {', '.join(missing)}"
-        assert ">>>" in doc.split("Examples\n---")[1], f"{thing.__qualname__}: the example has no code"
-        for argument in named:
-            assert argument in doc, f"{thing.__qualname__}: {argument} is not described"
-
-
 def test_every_file_is_exported():
     """A mechanism's file that no export line names would be tested by nobody."""
     package = Path(attn_edu.__file__).parent
     declared = {path for path in package.rglob("*.py") if "MECHANISM = Mechanism(" in path.read_text()}
     exported = {Path(inspect.getfile(inspect.unwrap(record.reference))) for record in RECORDS.values()}
-    assert declared == exported, f"not exported by their family: {[str(path) for path in declared - exported]}"
-
-
-def test_cited_papers_exist():
-    keys = Path(__file__).parent.with_name("references.bib").read_text()
-    for name, record in RECORDS.items():
-        assert f"{{{record.citation}," in keys, f"{name}: no {record.citation} in references.bib"
-
-
-def test_numpy_and_pytorch_share_no_code():
-    """No NumPy definition calls torch, no module calls NumPy."""
-    for name, record in RECORDS.items():
-        definition, module = inspect.getsource(record.reference), inspect.getsource(record.module)
-        code = definition.split('"""')[-1]
-        assert "torch" not in code and "nn." not in code, f"{name}: the NumPy definition uses PyTorch"
-        assert "np." not in module.split('"""')[-1], f"{name}: the module uses NumPy"
+    left = [f"attn_edu/{path.relative_to(package).as_posix()}" for path in sorted(declared - exported)]
+    assert declared == exported, f"not exported by attn_edu/<family>/__init__.py: {', '.join(left)}"

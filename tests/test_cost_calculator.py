@@ -1,19 +1,15 @@
-"""Costs: the formulas against counted products, the measured curves, and the calculator's arithmetic in a browser."""
+"""The cost calculator: what it reads off the formulas, and its arithmetic in a browser."""
 
-import itertools
 import json
 import re
 
 import numpy as np
 import pytest
-import torch
 import traitlets
 from browser import PHONE, WIDE
 from figures import Outline, slide
-from torch.utils.flop_counter import FlopCounterMode
 
-from attn_edu import costs, plotting
-from attn_edu.core import FeedForward, MultiHead
+from attn_edu import costs
 from attn_edu.interactive import CostCalculator
 from attn_edu.interactive._cost_calculator import LENGTHS, WIDTHS, count, heads_of, percent, size
 
@@ -22,119 +18,6 @@ SIZES = {"length": 768, "width": 192, "heads": 6, "number": 2}
 
 def make(**options):
     return CostCalculator(**SIZES | options)
-
-
-# The formulas.
-
-
-@pytest.mark.parametrize(("length", "width", "heads"), [(1, 2, 1), (7, 6, 3), (40, 10, 5)])
-def test_operations_are_counted(length, width, heads):
-    def counted(module, *inputs):
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            module(*inputs)
-        return counter.get_total_flops() // 2
-
-    x = torch.zeros(length, width)
-    wanted = costs.operations(length, width)
-    assert counted(MultiHead(width, heads), x, x, x) == wanted["projections"] + wanted["pairs"]
-    assert counted(FeedForward(width, 4 * width), x) == wanted["feed_forward"]
-
-
-@pytest.mark.parametrize(("length", "width", "heads", "tile"), [(5, 6, 2, 2), (6, 4, 1, 3), (3, 2, 2, 8), (1, 1, 1, 1)])
-def test_bytes_are_counted_number_by_number(length, width, heads, tile):
-    """Walk through both ways of computing attention and note every array that is held, read or written."""
-    d_k = width // heads
-    maps, reads = 0, 0
-    for _ in range(heads):
-        maps += length * length
-        reads += 2 * length * d_k + length * length  # scores: read Q and K, write
-        reads += 2 * length * length  # softmax: read, write
-        reads += length * length + 2 * length * d_k  # sums: read W and V, write Y
-    sides = [min(tile, length - start) for start in range(0, length, tile)]
-    tiled, kept = 0, 0
-    for _ in range(heads):
-        for rows in sides:
-            tiled += 2 * rows * d_k  # Q and Y
-            tiled += sum(2 * columns * d_k for columns in sides)  # K and V
-            kept += rows
-    held = max(sides) ** 2 + kept
-    assert costs.held_bytes(length, heads, 4, tile) == {"maps": 4 * maps, "tiles": 4 * held}
-    assert costs.moved_bytes(length, width, heads, 4, tile) == {"maps": 4 * reads, "tiles": 4 * tiled}
-    assert costs.held_bytes(length, heads, 2, tile) == {"maps": 2 * maps, "tiles": 2 * held}
-
-
-BAD = {
-    "zero": (ValueError, "length: wanted at least 1, got 0", lambda: costs.operations(0, 2)),
-    "half": (TypeError, "width: wanted an integer, got float", lambda: costs.operations(2, 0.5)),
-    "flag": (TypeError, "heads: wanted an integer, got bool", lambda: costs.held_bytes(2, True)),
-    "tile": (ValueError, "tile: wanted at least 1, got -1", lambda: costs.moved_bytes(2, 2, tile=-1)),
-}
-
-
-@pytest.mark.parametrize(("error", "message", "call"), BAD.values(), ids=BAD)
-def test_formulas_refuse(unhooked, error, message, call):
-    with pytest.raises(error, match=message):
-        call()
-
-
-def test_largest_tensor_sees_all_results_and_backward():
-    x = torch.ones(3, 4, requires_grad=True)
-    assert costs.largest_tensor(lambda: None) == 0
-    assert costs.largest_tensor(lambda: x.sum(0)) == 4
-    assert costs.largest_tensor(lambda: x.max(dim=1)) == 3  # a tuple
-    y = x.sum()
-    assert costs.largest_tensor(y.backward) == 12
-
-
-# The measured curves.
-
-ROWS = [
-    {"name": name, "length": length, "seconds": seconds, "peak_bytes": held}
-    for name, length, seconds, held in (
-        ("full", 1024, [0.1, 9.0, 0.2], 4e6),
-        ("full", 2048, [0.8, 0.8, 0.7], 16e6),
-        ("full", 4096, None, None),
-        ("window", 4096, [0.4, 0.4, 0.4], 4e6),
-        ("window", 1024, [0.1, 0.1, 0.1], 1e6),
-        ("nothing", 1024, None, None),
-    )
-]
-
-
-def test_growth_draws_medians_in_order_and_names_the_lines():
-    ax = plotting.growth(ROWS, {"full": "all pairs", "window": "near pairs"}, note="One thread.")
-    drawn = [line.get_xydata().tolist() for line in ax.lines if line.get_linestyle() == "-"]
-    assert drawn == [[[1024, 0.2], [2048, 0.8]], [[1024, 0.1], [4096, 0.4]]]
-    guides = [line.get_xydata().tolist() for line in ax.lines if line.get_linestyle() == ":"]
-    assert guides == [[[1024, 0.05], [4096, 0.2]], [[1024, 0.05], [4096, 0.8]]]
-    assert sorted(text.get_text() for text in ax.texts) == ["all pairs", "near pairs", "∝ L", "∝ L²"]
-    assert ax.get_xlabel() == "tokens\nOne thread."
-    assert ax.yaxis.get_major_formatter()(0.1) == "100 ms" and ax.yaxis.get_major_formatter()(20) == "20 s"
-    memory = plotting.growth(ROWS, {"full": "all pairs"}, "peak_bytes")
-    assert memory.lines[-1].get_ydata().tolist() == [4e6, 16e6]
-    assert memory.yaxis.get_major_formatter()(1e9) == "1 GB"
-
-
-def test_growth_keeps_names_apart():
-    rows = [{"name": name, "length": n, "seconds": [1e-3 * n]} for name in "abc" for n in (1024, 4096)]
-    ax = plotting.growth(rows, {"a": "a", "b": "b", "c": "c"})
-    ax.figure.canvas.draw()
-    boxes = sorted((text.get_window_extent() for text in ax.texts), key=lambda box: box.y0)
-    assert all(low.y1 <= high.y0 for low, high in itertools.pairwise(boxes))
-
-
-@pytest.mark.parametrize(
-    ("message", "options"),
-    [
-        ("names: 'nothing' has no seconds in the rows", {"names": {"nothing": "x"}}),
-        ("names: 'other' has no seconds in the rows", {"names": {"other": "x"}}),
-        ("names: wanted 1 to 6 lines, got 0", {"names": {}}),
-        ("of: wanted one of seconds, peak_bytes, got 'watts'", {"names": {"full": "x"}, "of": "watts"}),
-    ],
-)
-def test_growth_refuses(message, options):
-    with pytest.raises(ValueError, match=message):
-        plotting.growth(ROWS, **options)
 
 
 # What it refuses.
@@ -339,12 +222,6 @@ def test_copies_do_not_disturb_each_other(show):
     slide(figure_of(page), "tokens", 3)
     figure_of(page).get_by_role("radio", name="4 bytes").check()
     assert agree(page, figure)["length"] == 192 and agree(page, figure, 1) == before
-
-
-@pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):
-    page = show(make(), java_script_enabled=False).page
-    assert page.get_by_role("row").nth(1).inner_text().startswith("multiplications: projections\t113,246,208\t")
 
 
 @pytest.mark.browser

@@ -2,7 +2,6 @@
 
 from itertools import product
 
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -10,15 +9,6 @@ import attn_edu.models._decoding as decoding
 from attn_edu.models import Hypothesis, beam_search, greedy
 
 START, END = 0, 1
-
-
-@pytest.fixture
-def unhooked():
-    """Let our own checks speak, rather than those that the tests put around every call."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 def table(seed, words=4, zeros=0.0):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 import traitlets
 from browser import PHONE, WIDE
-from figures import HOSTS, NASTY, Outline, closed
+from figures import NASTY, SCHEMES, Outline, closed
 
 from attn_edu.core import multi_head
 from attn_edu.interactive import DenseAsAttention
@@ -348,12 +348,6 @@ def test_reset_and_copies(show):
 
 
 @pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):
-    page = show(make(), java_script_enabled=False).page
-    assert page.get_by_role("row").nth(2).inner_text().split("\t") == ["cat", "−0.80", "−0.40", "−0.09", "0.31"]
-
-
-@pytest.mark.browser
 def test_nasty_tokens(show):
     visited = show(*(make(tokens=NASTY[n : n + 4], one_place=n == 5) for n in (0, 5)))
     for n in (0, 1):
@@ -370,8 +364,8 @@ def test_accessible(show, dark):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), HOSTS.values(), ids=HOSTS)
-def test_theme_follows_the_host(show, html, body, prefers_dark, scheme):
+@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), SCHEMES.values(), ids=SCHEMES)
+def test_colours_follow_the_scheme(show, html, body, prefers_dark, scheme):
     page = show(make(), html=html, body=body, dark=prefers_dark).page
     line = figure_of(page).locator(".attn-right g path").first.evaluate("node => getComputedStyle(node).stroke")
     assert line == {"light": "rgb(8, 48, 107)", "dark": "rgb(105, 176, 255)"}[scheme]

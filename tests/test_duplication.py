@@ -1,6 +1,5 @@
 """The task of repeating a word: what it draws, and what it refuses."""
 
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -44,11 +43,6 @@ def test_same_seed_same_draw():
         ({"symbols": 1}, ValueError, "symbols: wanted an integer of at least 2, got 1"),
     ],
 )
-def test_it_refuses(change, error, message):
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)  # let our own checks speak
-    try:
-        with pytest.raises(error, match=message):
-            duplication(**{"rng": np.random.default_rng(0), "count": 3, "length": 8, "symbols": 5} | change)
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", before)
+def test_it_refuses(unhooked, change, error, message):
+    with pytest.raises(error, match=message):
+        duplication(**{"rng": np.random.default_rng(0), "count": 3, "length": 8, "symbols": 5} | change)

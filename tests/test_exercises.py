@@ -14,6 +14,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from contrast import contrast
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -268,17 +269,6 @@ def test_a_changed_input_fails_and_the_judges_own_inputs_stay():
     assert "changed its input number 2" in expect_function(masks, lambda x, mask: x, (np.ones(2), np.zeros(2, bool)))
 
 
-def luminance(colour):
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one, other):
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
 @pytest.mark.parametrize("page", ["light", "dark"])
 def test_every_card_is_legible(page):
     colours = COLOURS[page]
@@ -409,15 +399,31 @@ def exercise_module(notebook):
     return importlib.import_module(f"attn_edu.exercises.{names[0]}")
 
 
-def test_there_are_chapters():
-    assert chapters.paths()
+def unmatched(asked, written):
+    """Yield the exercises that only the cells or only the module has, and those asked twice."""
+    yield from (
+        f"{name} is written, and no cell ends in check(exercises.{name}, …)" for name in written if name not in asked
+    )
+    yield from (f"a cell asks exercises.{name}, which is not written" for name in asked if name not in written)
+    yield from (f"{asked.count(name)} cells ask exercises.{name}" for name in sorted({*asked}) if asked.count(name) > 1)
+
+
+def test_an_exercise_without_its_cell_or_a_cell_without_its_exercise_is_found():
+    assert list(unmatched(["one", "two"], ["two", "one"])) == []
+    assert list(unmatched(["one", "one", "two"], ["one", "three"])) == [
+        "three is written, and no cell ends in check(exercises.three, …)",
+        "a cell asks exercises.two, which is not written",
+        "2 cells ask exercises.one",
+    ]
 
 
 @pytest.mark.parametrize("path", chapters.paths())
 def test_every_exercise_of_the_chapter_is_used_once(path):
     notebook = chapters.chapter(path).notebook
-    written = [name for name, value in vars(exercise_module(notebook)).items() if isinstance(value, Exercise)]
-    assert sorted(found.name for found in find_exercises(notebook)) == sorted(written)
+    module = exercise_module(notebook)
+    written = [name for name, value in vars(module).items() if isinstance(value, Exercise)]
+    faults = list(unmatched([found.name for found in find_exercises(notebook)], written))
+    assert not faults, f"{path} and {module.__name__.replace('.', '/')}.py:\n" + "\n".join(faults)
 
 
 @pytest.mark.parametrize("path", chapters.paths())

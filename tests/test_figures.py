@@ -4,11 +4,12 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 from figures import HOSTS, closed
 
 from attn_edu import interactive
-from attn_edu.interactive._figure import Figure, lean, script_json, source
+from attn_edu.interactive._figure import PLAYER, Figure, lean, script_json, shorter, source
 
 HERE = Path(__file__).parent
 FIGURES = {
@@ -16,11 +17,9 @@ FIGURES = {
     for thing in vars(interactive).values()
     if isinstance(thing, type) and issubclass(thing, Figure) and hasattr(thing, "name")
 }
-FILES = {"attention_explorer": "test_explorer"} | {
-    path.stem.removeprefix("test_"): path.stem for path in sorted(HERE.glob("test_*.py"))
-}
-# The tests of each figure: a file `test_<name>.py` with `make(**options)`, and `REFUSED`, what the figure refuses.
-MODULES = {name: import_module(FILES[name]) for name in FIGURES if name in FILES}
+# The tests of each figure: a file `test_<name>.py` with `make(**options)`, `REFUSED`, what the figure refuses, and
+# `FAULTS`, which its own tests plant in its script and catch.
+MODULES = {name: import_module(f"test_{name}") for name in FIGURES if (HERE / f"test_{name}.py").exists()}
 SHOWN = [name for name, module in MODULES.items() if hasattr(module, "make")]
 REFUSED = {
     f"{name}: {case}": (module.make, *parts)
@@ -28,7 +27,11 @@ REFUSED = {
     if not hasattr(module, "test_refuses")  # where a bad case cannot be had by changing one argument of `make`
     for case, parts in getattr(module, "REFUSED", {}).items()
 }
-LARGE = {"block_flow": 34, "head_steps": 32}  # KB: two that show every matrix on the way
+LARGE = {
+    "block_flow": 34,
+    "head_steps": 32,
+    "hash_circle": 29,
+}  # KB: two show every matrix, one has three shared scripts
 GROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 29)"}
 
 
@@ -49,7 +52,10 @@ def files(kind):
 
 def root(name):
     """Return the class that a figure's script gives to what it draws."""
-    return "." + re.search(r'"attn-figure ([\w -]+)"', source(f"{name}.js"))[1].split()[-1]
+    found = re.search(r'"attn-figure ([\w -]+)"', source(f"{name}.js"))
+    if not found:
+        pytest.fail(f'{name}.js: wanted make("figure", "attn-figure attn-…", …), with a class of its own')
+    return f".{found[1].split()[-1]}"
 
 
 def strays(css, root):
@@ -63,14 +69,20 @@ def strays(css, root):
 def test_there_is_a_figure_for_every_script():
     scripts = {path.name for path in Path(interactive.__file__).parent.glob("*.js")}
     missing = sorted(scripts - {file for kind in FIGURES.values() for file in files(kind)})
-    assert not missing, f"attn_edu/interactive/__init__.py: to export what is drawn by {missing}"
+    to_export = "a subclass of Figure with name = the script's"
+    assert not missing, f"attn_edu/interactive/__init__.py: to export {to_export}, for each of {', '.join(missing)}"
     assert len(FIGURES) >= 20
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_is_tested(name):
-    to_add = f"to add: tests/test_{name}.py with make(**options), which returns a {FIGURES[name].__name__}, and REFUSED"
-    assert name in SHOWN and getattr(MODULES[name], "REFUSED", None), to_add
+    wanted = {
+        "make": f"make(**options), which returns a {FIGURES[name].__name__}",
+        "REFUSED": "REFUSED, what it refuses",
+        "FAULTS": "FAULTS, planted in its script and caught",
+    }
+    missing = [text for part, text in wanted.items() if not getattr(MODULES.get(name), part, None)]
+    assert not missing, f"tests/test_{name}.py: to add {'; '.join(missing)}"
     assert type(make(name)) is FIGURES[name]
 
 
@@ -83,12 +95,14 @@ def test_refuses(unhooked, make, error, message, changed):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_styles_stay_inside(name):
-    assert strays(source(f"{name}.css"), root(name)) == []
+    found = strays(source(f"{name}.css"), root(name))
+    assert not found, f"{name}.css: wanted {root(name)} in every selector, so that no other is changed, found {found}"
 
 
 @pytest.mark.parametrize("file", ["theme.css", "chart.css"])
 def test_shared_styles_stay_inside(file):
-    assert strays(source(file), ".attn-") == []
+    found = strays(source(file), ".attn-")
+    assert not found, f"{file}: wanted .attn- in every selector, found {found}"
 
 
 def test_a_stray_style_is_seen():
@@ -98,13 +112,32 @@ def test_a_stray_style_is_seen():
 @pytest.mark.parametrize("name", SHOWN)
 def test_html_needs_nothing_else_and_is_escaped(name):
     caption = "</style></script>&<i>"
-    assert caption in closed(make(name, caption=caption)._repr_html_()).text
+    shown = caption in closed(make(name, caption=caption)._repr_html_()).text
+    assert shown, f"attn_edu/interactive/_{name}.py: wanted caption= in table(), through html.escape"
 
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_same_state_same_page(name):
     html = make(name)._repr_html_()
     assert html == make(name)._repr_html_() != make(name, caption="Another state.")._repr_html_()
+
+
+def test_large_rounded_arrays_are_written_in_thousandths():
+    maps = np.random.default_rng(0).dirichlet(np.ones(17), size=(2, 2, 2, 17)).round(3)
+    assert shorter(maps)["thousandths"][0][0][0][0] == [round(1000 * x) for x in maps[0, 0, 0, 0]]
+    assert shorter(maps + 1e-7) == (maps + 1e-7).tolist() and shorter(maps[0, 0, 0]) == maps[0, 0, 0].tolist()
+
+
+@pytest.mark.browser
+def test_thousandths_are_read_back_exactly(show):
+    maps = np.random.default_rng(0).normal(size=(3, 500)).round(3)
+    player = PLAYER % {"state": script_json({"maps": maps, "part": maps[0, :3]}), "key": "k"}
+    page = show(
+        content='<div data-attn-figure="k"><p class="attn-static"></p><p class="attn-live"></p></div>'
+        '<script type="module">const figure = { render: ({ model }) => (window.seen = model.get) };\n'
+        f"{player}</script>"
+    ).page
+    assert page.evaluate("[seen('maps'), seen('part')]") == [maps.tolist(), maps[0, :3].tolist()]
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -172,6 +205,13 @@ TO_REACH = """(nodes) => nodes.map((node, n) => [n, node]).filter(([n, node]) =>
   && (node.type !== "radio" || node.checked)).map(([n]) => n)"""
 RING = """([node]) => (node = document.activeElement, [node, node.closest("label"), node.parentElement])
   .some(node => node && getComputedStyle(node).outlineStyle !== "none")"""
+# The focus stays in the figure, unless its control is switched off, such as a step beyond the last.
+HOLDS = "control => control.disabled || control.closest('figure')?.contains(document.activeElement)"
+
+
+def said_of(control):
+    """Return the beginning of a control's HTML."""
+    return control.evaluate("node => node.outerHTML")[:200]
 
 
 @pytest.mark.browser
@@ -190,6 +230,11 @@ def test_works_by_keyboard_alone(show, name):
     assert reached == [*wanted, -1]
     handles, idle, said = [controls.nth(n).element_handle() for n in wanted], [], False
 
+    def now(k):  # another control may have put a new one in its place
+        if not handles[k].evaluate("node => node.isConnected"):
+            handles[k] = controls.nth(controls.evaluate_all(TO_REACH)[k]).element_handle()
+        return handles[k]
+
     def press(control, key):
         control.evaluate("node => node.focus()")
         page.keyboard.press(key)
@@ -199,22 +244,23 @@ def test_works_by_keyboard_alone(show, name):
         for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp", "Enter", "Space"):
             press(control, key)
             if figure.evaluate(STATE) != before:
+                assert control.evaluate(HOLDS), f"{name}.js: {key} took the focus from {said_of(control)}"
                 return True
         return False
 
-    for control in handles:
-        if not answers(control):
-            idle.append(control)
+    for k in range(len(handles)):
+        if not answers(now(k)):
+            idle.append(k)
         said = said or figure.locator("[aria-live]").all_inner_texts() != start
-    for control in idle:  # what is on, at its end or resets has nothing to do until another control was used
-        for other in handles:
-            if other is not control:
-                press(other, "Space")
-                press(other, "ArrowRight")
-                if answers(control):
+    for k in idle:  # what is on, at its end or resets has nothing to do until another control was used
+        for other in range(len(handles)):
+            if other != k:
+                press(now(other), "Space")
+                press(now(other), "ArrowRight")
+                if answers(now(k)):
                     break
         else:
-            pytest.fail(f"{control.evaluate('node => node.outerHTML')[:200]}: no key does anything")
+            pytest.fail(f"{name}.js: no key does anything to {said_of(now(k))}")
     assert said
 
 

@@ -289,12 +289,6 @@ def test_copies_do_not_disturb_each_other(show):
 
 
 @pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):
-    page = show(make(), java_script_enabled=False).page
-    assert page.get_by_role("row").nth(1).inner_text().startswith("1\tA\t1\t1")
-
-
-@pytest.mark.browser
 @pytest.mark.parametrize("dark", [False, True])
 def test_accessible(show, dark):
     assert show(make(caption="Turn."), make(buckets=8, chunk=2), dark=dark).violations() == []

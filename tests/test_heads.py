@@ -6,9 +6,9 @@ import torch
 from numpy.testing import assert_allclose
 
 from attn_edu.core import scaled_dot_product
-from attn_edu.costs import Largest
-from attn_edu.heads import ReAttention, _blocks, re_attention
+from attn_edu.heads import ReAttention, _mixed_attention, re_attention
 from attn_edu.mechanism import Sizes, draw_query_key_value
+from attn_edu.memory import Largest
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_blocks_change_nothing(monkeypatch, norm):
     results = []
     for need_weights, block in ((True, None), (False, 1), (False, 1000), (False, 2**20)):
         if block:
-            monkeypatch.setitem(_blocks.HELD, "cpu", block)
+            monkeypatch.setitem(_mixed_attention.HELD, "cpu", block)
         torch.manual_seed(1)
         inputs = [torch.randn(2, 3, 50, 4, dtype=torch.float64, requires_grad=True) for _ in range(3)]
         output, _ = layer(*inputs, need_weights=need_weights)
@@ -86,7 +86,7 @@ def test_blocks_change_nothing(monkeypatch, norm):
 
 @pytest.mark.parametrize("norm", ["layer", "batch", "none"])
 def test_maps_are_never_all_held(monkeypatch, norm):
-    monkeypatch.setitem(_blocks.HELD, "cpu", 2**14)
+    monkeypatch.setitem(_mixed_attention.HELD, "cpu", 2**14)
     heads, L = 4, 256
     layer, x = ReAttention(heads, norm=norm), torch.randn(heads, L, 8, requires_grad=True)
     with Largest() as watch:

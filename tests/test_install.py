@@ -4,14 +4,15 @@ import compileall
 import email
 import re
 import shutil
-import subprocess
+import sys
 import zipfile
 
+import numpy as np
 import pytest
 from chapters import ROOT, VERSION
-from runtimes import clean_environment, layer, packages, run, versions
+from runtimes import NEWER, clean_environment, layer, newer_pythons, packages, run, versions, without_torch
 
-pytestmark = [pytest.mark.build, pytest.mark.xdist_group("colab")]  # one process makes the runtime
+pytestmark = pytest.mark.build
 
 EXTRAS = ("matplotlib", "ipywidgets", "anywidget", "IPython", "sklearn", "tqdm", "pygments", "scipy")
 BLOCK = f"""
@@ -25,19 +26,26 @@ sys.meta_path.insert(0, Missing())
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """Build a wheel from a copy of the checkout and install it over Colab's packages; return both."""
-    folder = tmp_path_factory.mktemp("install")
+def wheel(tmp_path_factory):
+    """Build a wheel from a copy of the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
     copy = folder / "checkout"
     copy.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy / name)
     for name in ("attn_edu", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, copy], env=clean_environment())
+    [wheel] = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """Install the wheel over Colab's packages; return it, the interpreter and where its packages lie."""
+    folder = tmp_path_factory.mktemp("install")
     python = layer(folder / "layer")
     before = versions(python)
-    run([python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, copy], env=clean_environment())
-    [wheel] = folder.glob("*.whl")
     run([python, "-m", "pip", "install", "-q", wheel], env=clean_environment())
     assert versions(python) == before, "installing the package moved what was there"
     return wheel, python, packages(folder / "layer")
@@ -122,14 +130,95 @@ def test_every_file_compiles(installed):
     assert compileall.compile_dir(installed[2] / "attn_edu", quiet=1, force=True)
 
 
-def works(python):
-    return python and subprocess.run([python, "-c", ""], capture_output=True).returncode == 0
+NEWER_HERE = list(newer_pythons()) or [None]
 
 
-@pytest.mark.parametrize("name", ["python3.12", "python3.13", "python3.14"])
-def test_newer_interpreters_read_every_file(installed, name, tmp_path):
-    # Where such an interpreter is not found there is nothing to try.
-    python = shutil.which(name)
-    if works(python):
-        shutil.copytree(installed[2] / "attn_edu", tmp_path / "attn_edu")
-        run([python, "-W", "error", "-m", "compileall", "-q", "-f", tmp_path / "attn_edu"])
+@pytest.fixture(scope="module", params=NEWER_HERE)
+def newer(request, wheel, tmp_path_factory):
+    """Install the wheel for a newer interpreter, without PyTorch; return the interpreter and where the package lies."""
+    if request.param is None:
+        pytest.skip(f"no newer Python found: looked for {', '.join(NEWER)} on the PATH and in ~/.pyenv/versions")
+    folder = tmp_path_factory.mktemp(request.param)
+    python = layer(folder, without_torch(newer_pythons()[request.param]))
+    run([python, "-m", "pip", "install", "-q", "--no-deps", wheel], env=clean_environment())
+    return python, packages(folder) / "attn_edu"
+
+
+def compile_with(python, place):
+    """Compile a file, or all in a folder; any warning is an error."""
+    run([python, "-W", "error", "-m", "compileall", "-q", "-f", place], env=clean_environment())
+
+
+def numbers(python, folder, **environment):
+    """Run the worked examples there, any warning an error, and return what each definition gives."""
+    command = [python, "-W", "error", ROOT / "tests" / "numpy_side.py", folder / "numbers.npz"]
+    run(command, cwd=folder, env=clean_environment(PYTHONDONTWRITEBYTECODE="1", **environment))
+    with np.load(folder / "numbers.npz") as found:
+        return dict(found)
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory):
+    """Return what each definition gives in this interpreter, with the versions that are pinned."""
+    return numbers(sys.executable, tmp_path_factory.mktemp("ours"), PYTHONPATH=str(ROOT))
+
+
+def agree(found, ours):
+    assert set(found) == set(ours)
+    for name, array in ours.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-12, atol=1e-12, err_msg=name)
+
+
+def test_a_newer_python_reads_every_file(newer):
+    compile_with(*newer)
+
+
+def test_a_newer_python_computes_the_same(newer, ours, tmp_path):
+    agree(numbers(newer[0], tmp_path), ours)
+
+
+FAULTS = {
+    "a character that is escaped for nothing": (
+        "np_ops.py",
+        "import numpy as np",
+        r'import numpy as np; "\d"',
+        "invalid escape",
+    ),
+    "a module that Python no longer has": (
+        "np_ops.py",
+        "import numpy as np",
+        "import numpy as np, distutils",
+        "distutils",
+    ),
+    "a name that NumPy no longer has": ("np_ops.py", "np.exp(", "np.row_stack and np.exp(", "row_stack"),
+    "what NumPy warns of": ("np_ops.py", "total = ", "powers.shape = powers.shape; total = ", "has been deprecated"),
+    "a worked example that prints otherwise": ("costs.py", "'projections': 48", "'projections': 49", "operations"),
+    "a definition that says otherwise": ("np_ops.py", "powers / ", "(1 + 1e-11) * powers / ", "Mismatched elements"),
+}
+
+
+@pytest.mark.parametrize("newer", NEWER_HERE[:1], indirect=True)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_fails_on_a_newer_python_is_caught(newer, ours, fault, tmp_path):
+    file, old, new, told = FAULTS[fault]
+    shutil.copytree(newer[1], tmp_path / "attn_edu")
+    source = (tmp_path / "attn_edu" / file).read_text()
+    assert old in source, f"{file} no longer has {old!r}: plant this fault anew"
+    (tmp_path / "attn_edu" / file).write_text(source.replace(old, new))
+    with pytest.raises(AssertionError, match=told):
+        compile_with(newer[0], tmp_path / "attn_edu" / file)
+        agree(numbers(newer[0], tmp_path, PYTHONPATH=str(tmp_path)), ours)
+
+
+def test_a_newer_python_is_found_in_both_places(tmp_path):
+    def python(place, status):
+        place.parent.mkdir(parents=True)
+        place.write_text(f"#!/bin/sh\nexit {status}\n")
+        place.chmod(0o755)
+        return place
+
+    on_path = python(tmp_path / "bin" / "python3.12", 0)
+    of_pyenv = python(tmp_path / ".pyenv" / "versions" / "3.13.0" / "bin" / "python3.13", 0)
+    python(tmp_path / ".pyenv" / "versions" / "3.14.0" / "bin" / "python3.14", 1)  # one that does not run
+    python(tmp_path / ".pyenv" / "versions" / "3.11.7" / "bin" / "python3.11", 0)
+    assert newer_pythons(tmp_path, str(tmp_path / "bin")) == {"python3.12": on_path, "python3.13": of_pyenv}

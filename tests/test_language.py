@@ -2,7 +2,6 @@
 
 import re
 
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -32,15 +31,6 @@ NOUNS = {
     "horse": "horses",
 }
 VERBS = {"sees": "see", "follows": "follow", "hears": "hear", "likes": "like"}
-
-
-@pytest.fixture
-def unhooked():
-    """Let our own checks speak, rather than those that the tests put around every call."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @pytest.fixture(scope="module")

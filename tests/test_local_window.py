@@ -164,7 +164,10 @@ FAULTS = {
     "a deviation of D": ("Math.exp(-2 *", "Math.exp(-0.5 *"),
     "no square": ("/ D) ** 2", "/ D) ** 1"),
     "everywhere": (".filter((s) => Math.abs(s - p) <= D)", ""),
-    "normalised": ("const total = weights", "weights.forEach((w, s) => (weights[s] = w / 0.9)); const total = weights"),
+    "normalised": (
+        "const total = sumOf(weights)",
+        "weights.forEach((w, s) => (weights[s] = w / 0.9)); const total = sumOf(weights)",
+    ),
     "needle": ("across(p)}%", "across(p + 0.5)}%"),
 }
 

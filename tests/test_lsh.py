@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from test_the_tests import load
+from planting import load
 
 from attn_edu.core import scaled_dot_product
-from attn_edu.costs import Largest
+from attn_edu.memory import Largest
 from attn_edu.sparse import LshAttention, angular_hash, lsh_attention, lsh_meetings
 
 OPTIONS = {"buckets": (2, 4), "chunk": 4}
@@ -167,13 +167,13 @@ def test_fast_form_equals_the_definition(length, causal):
 
 
 def test_works_in_slices_of_the_batch(monkeypatch):
-    from attn_edu.sparse import _hashed_blocks
+    from attn_edu.sparse import _hashed_attention
 
     shared, value, rotations = drawn()
     wanted = lsh_attention(shared, value, rotations=rotations, **OPTIONS)[0]
     for rows, held in ((1, 1), (23, 200), (10**6, 10**6)):
-        monkeypatch.setitem(_hashed_blocks.ROWS, "cpu", rows)
-        monkeypatch.setitem(_hashed_blocks.HELD, "cpu", held)
+        monkeypatch.setitem(_hashed_attention.ROWS, "cpu", rows)
+        monkeypatch.setitem(_hashed_attention.HELD, "cpu", held)
         tensors = [torch.from_numpy(x).requires_grad_() for x in (shared, value)]
         module = layer(rotations, **OPTIONS)
         output = module(*tensors, need_weights=False)[0]
@@ -195,7 +195,7 @@ def test_a_vector_of_zeros_is_a_key_like_any_other():
     assert all(torch.isfinite(x.grad).all() for x in tensors)
 
 
-BLOCKS = "sparse/_hashed_blocks.py"
+BLOCKS = "sparse/_hashed_attention.py"
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ from attn_edu.catalogue import mechanisms
 from attn_edu.properties import PROPERTIES
 print(book_pages.catalogue_page(mechanisms(), PROPERTIES))
 print("=====")
-print(book_pages.api_page(mechanisms()))
+print(book_pages.api_pages(mechanisms())["book/api/core"])
 """
 
 
@@ -136,7 +136,7 @@ def copy(tmp_path_factory):
     """A copy of the package with one more file and one more line."""
     folder = tmp_path_factory.mktemp("package")
     ignore = shutil.ignore_patterns("__pycache__")
-    for name in ("attn_edu", "tests", "benchmarks"):
+    for name in ("attn_edu", "tests", "benchmarks", "notebooks"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     for name in ("pyproject.toml", "references.bib", "_config.yml"):
         shutil.copy(ROOT / name, folder)
@@ -196,8 +196,29 @@ def test_a_file_that_nobody_exports_is_found(copy):
     result = run(
         copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n0", "tests/test_contract.py", "-k", "exported"
     )
+    asked = contract(copy)
     exports.write_text(kept)
-    assert "not exported by their family" in result.stdout and "_nearness.py" in result.stdout
+    assert "not exported by attn_edu/<family>/__init__.py: attn_edu/core/_nearness.py" in result.stdout
+    assert "wanted 'from ._nearness import …' in attn_edu/core/__init__.py" in asked.stderr
+
+
+def test_a_name_that_is_none_is_told_with_those_there_are(copy):
+    result = run(copy, "-m", "pytest", "-n0", "tests/test_contract.py", "--mechanism", "nearnes")
+    assert "there is no attn_edu/<family>/_nearnes.py; wanted one of weighted_sum, " in result.stderr
+
+
+def test_a_family_that_nobody_imports_is_told(copy):
+    family = copy / "attn_edu/near"
+    family.mkdir()
+    (copy / "attn_edu/core/_nearness.py").rename(family / "_nearness.py")
+    exports = copy / "attn_edu/core/__init__.py"
+    kept = exports.read_text()
+    exports.write_text(kept.replace("from ._nearness", "# from ._nearness"))
+    result = contract(copy)
+    (family / "_nearness.py").rename(copy / "attn_edu/core/_nearness.py")
+    exports.write_text(kept)
+    family.rmdir()
+    assert "'from . import near as near' in attn_edu/__init__.py" in result.stderr
 
 
 def test_it_is_listed_and_documented(copy):

@@ -136,7 +136,8 @@ def pictures_have_alt_text_and_a_caption(chapter):
         )
         look = cell.metadata.get("mystnb", {})
         if draws and not (look.get("image", {}).get("alt") and look.get("figure", {}).get("caption")):
-            yield f"a cell that draws needs mystnb.image.alt and mystnb.figure.caption: {cell.source[:60]}"
+            wanted = '{"mystnb": {"image": {"alt": "…"}, "figure": {"caption": "…", "name": "…"}}}'
+            yield f"a cell that draws wants in its metadata {wanted}: {cell.source[:60]}"
 
 
 def figures_are_shown(chapter):
@@ -159,10 +160,13 @@ def citations_are_in_the_bibliography(chapter):
                 yield f"{key.strip()} is cited and not in references.bib"
 
 
+WANTED_LIST = "```{bibliography}\n:filter: docname in docnames\n```"
+
+
 def lists_its_references_once(chapter):
     lists = re.findall(r"^```\{bibliography\}\n:filter: docname in docnames$", chapter.markdown(), re.M)
     if len(lists) != 1:
-        yield f"wanted one {{bibliography}} with ':filter: docname in docnames', found {len(lists)}"
+        yield f"wanted a last cell '## References' with {WANTED_LIST!r}, found {len(lists)}"
 
 
 def compares_numpy_with_pytorch(chapter):
@@ -287,25 +291,43 @@ def texts_of_the_book():
     return {name: (ROOT / name).read_text() for name in kept}
 
 
+def pictures_of_one_name(book):
+    named = {}
+    for chapter in book:
+        for cell in chapter.code():
+            name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
+            named.setdefault(name, []).append(str(chapter))
+    yield from (f"mystnb.figure.name {name!r}: {', '.join(at)}" for name, at in named.items() if name and len(at) > 1)
+
+
+def the_whole_book():
+    return [chapters.chapter(path) for path in chapters.paths()]
+
+
+@pytest.mark.whole_book
 def test_no_sentence_stands_in_two_chapters():
-    assert not list(repeated_sentences([chapters.chapter(path) for path in chapters.paths()]))
+    faults = list(repeated_sentences(the_whole_book()))
+    assert not faults, "wanted each sentence of eight words or more once; say it anew:\n" + "\n".join(faults)
 
 
+@pytest.mark.whole_book
 def test_no_two_pictures_have_one_name():
-    cells = [cell for path in chapters.paths() for cell in chapters.chapter(path).code()]
-    names = [cell.metadata.get("mystnb", {}).get("figure", {}).get("name") for cell in cells]
-    twice = [name for name in set(names) if name and names.count(name) > 1]
-    assert len(names) > 100 and not twice, twice
+    faults = list(pictures_of_one_name(the_whole_book()))
+    assert not faults, "wanted a name of its own for each picture:\n" + "\n".join(faults)
 
 
+@pytest.mark.whole_book
 def test_the_address_agrees_everywhere():
-    assert not list(foreign_addresses(texts_of_the_book()))
+    faults = list(foreign_addresses(texts_of_the_book()))
+    assert not faults, "\n".join(faults)
 
 
+@pytest.mark.whole_book
 def test_the_edition_agrees_everywhere():
     assert chapters.CONFIG["repository"]["branch"] == f"v{VERSION}"
     texts = {name: text for name, text in texts_of_the_book().items() if name != "CHANGELOG.md"}
-    assert not list(foreign_versions(texts))
+    faults = list(foreign_versions(texts))
+    assert not faults, "\n".join(faults)
 
 
 def test_there_are_chapters():
@@ -467,6 +489,14 @@ def test_a_repeated_sentence_is_found():
     row = "| a table row may well stand in two chapters or more |"
     one.notebook.cells[0].source = other.notebook.cells[0].source = row
     assert not list(repeated_sentences([one, other]))
+
+
+def test_two_pictures_of_one_name_are_found():
+    one, other = good_chapter(), good_chapter()
+    assert not list(pictures_of_one_name([one, other]))
+    for chapter in (one, other):
+        chapter.notebook.cells[4].metadata["mystnb"]["figure"]["name"] = "tiles"
+    assert list(pictures_of_one_name([one, other])) == [f"mystnb.figure.name 'tiles': {one}, {other}"]
 
 
 def test_a_foreign_address_or_edition_is_found():

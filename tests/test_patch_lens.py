@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import traitlets
 from browser import PHONE, WIDE
-from figures import HOSTS, NASTY, Outline, closed
+from figures import NASTY, SCHEMES, Outline, closed
 
 from attn_edu.interactive import PatchLens
 
@@ -289,12 +289,6 @@ def test_copies_do_not_disturb_each_other(show):
 
 
 @pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):
-    page = show(make(), java_script_enabled=False).page
-    assert page.get_by_role("row").nth(1).inner_text().startswith("class token\t")
-
-
-@pytest.mark.browser
 def test_nasty_names(show):
     figure = make(labels=[NASTY[0], NASTY[3], NASTY[6]], caption="<i>&lt;")
     visited = show(figure)
@@ -310,8 +304,8 @@ def test_accessible(show, dark):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), HOSTS.values(), ids=HOSTS)
-def test_theme_follows_the_host(show, html, body, prefers_dark, scheme):
+@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), SCHEMES.values(), ids=SCHEMES)
+def test_colours_follow_the_scheme(show, html, body, prefers_dark, scheme):
     page = show(make(), html=html, body=body, dark=prefers_dark).page
     paper = figure_of(page).locator(".attn-patch").first.evaluate("node => getComputedStyle(node).backgroundColor")
     assert paper == "rgb(251, 250, 247)", "paper stays paper"

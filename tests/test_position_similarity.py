@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import traitlets
 from browser import PHONE, WIDE
-from figures import HOSTS, NASTY, Outline, closed
+from figures import NASTY, SCHEMES, Outline, closed
 
 from attn_edu.interactive import PositionSimilarity
 from attn_edu.positions import sinusoidal_positions
@@ -284,12 +284,6 @@ def test_reset_and_copies(show):
 
 
 @pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):
-    page = show(make(), java_script_enabled=False).page
-    assert page.get_by_role("row").nth(1).inner_text().split("\t")[8:10] == ["0.96", "1.00"]
-
-
-@pytest.mark.browser
 def test_nasty_names(show):
     names = [NASTY[0], NASTY[3], NASTY[6], NASTY[2]]
     figure = make(tables=dict.fromkeys(names, TABLES["random"]), table=names[0], caption="<i>&lt;")
@@ -310,8 +304,8 @@ def test_accessible(show, dark):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), HOSTS.values(), ids=HOSTS)
-def test_theme_follows_the_host(show, html, body, prefers_dark, scheme):
+@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), SCHEMES.values(), ids=SCHEMES)
+def test_colours_follow_the_scheme(show, html, body, prefers_dark, scheme):
     page = show(make(tables=None), html=html, body=body, dark=prefers_dark).page
     stroke = figure_of(page).locator(".attn-curve").evaluate("node => getComputedStyle(node).stroke")
     assert stroke == {"light": "rgb(8, 48, 107)", "dark": "rgb(105, 176, 255)"}[scheme]

@@ -8,8 +8,8 @@ from einops import rearrange
 from numpy.testing import assert_allclose
 
 from attn_edu.core import scaled_dot_product
-from attn_edu.costs import Largest
 from attn_edu.mechanism import Sizes, draw_query_key_value
+from attn_edu.memory import Largest
 from attn_edu.positions import (
     Alibi,
     LearnedPositions,

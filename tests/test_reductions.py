@@ -20,8 +20,8 @@ from attn_edu.core import (
     soft_dictionary,
     weighted_sum,
 )
-from attn_edu.costs import Largest
 from attn_edu.mechanism import Sizes, draw_mask, draw_query_key_value
+from attn_edu.memory import Largest
 
 
 @pytest.fixture

@@ -1,16 +1,15 @@
 """The Reformer beside its equations, with the NumPy definitions for its parts; and the three savings at once."""
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
 from contract import shapes_checked
+from kept import kept_bytes
 from numpy.testing import assert_allclose
-from test_activations import kept
 from torch import nn
 
 from attn_edu.core import feed_forward, layer_norm
-from attn_edu.costs import Largest
+from attn_edu.memory import Largest
 from attn_edu.models import LshHeads, Reformer
 from attn_edu.sparse import LshAttention, lsh_attention
 
@@ -85,7 +84,7 @@ def test_of_a_layer_it_keeps_the_buckets_alone():
     for layers in (2, 4, 8):
         for store in (False, True):
             model = build(layers=layers, store=store)
-            found[store, layers] = kept(lambda model=model: model(tokens), model.parameters())[0]
+            found[store, layers] = kept_bytes(lambda model=model: model(tokens), model.parameters())[0]
     buckets = 2 * SIZES["heads"] * model.stack.parts[0][1].attend.rotations.shape[0] * 32 * 4  # of a layer, in bytes
     assert found[False, 8] - found[False, 4] == 2 * (found[False, 4] - found[False, 2]) == 4 * buckets
     assert found[False, 2] < found[True, 2]
@@ -120,18 +119,13 @@ def test_only_earlier_words_count(tokens):
         ({"store": 1}, TypeError, "store: wanted True or False, got 1"),
     ],
 )
-def test_it_refuses(change, error, message):
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)  # let our own checks speak
-    try:
-        with pytest.raises(error, match=message):
-            Reformer(**SIZES | HASH | change)
-        with pytest.raises(ValueError, match="tokens: wanted 0 to 6, got 0 to 9"):
-            build()(torch.tensor([0, 9]))
-        with pytest.raises(ValueError, match=r"W_S: wanted shape \(d, d\) with d = 5 as in x, got \(6, 6\)"):
-            LshHeads(6, 2, 1, (4,), 3)(torch.zeros(4, 5))
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", before)
+def test_it_refuses(unhooked, change, error, message):
+    with pytest.raises(error, match=message):
+        Reformer(**SIZES | HASH | change)
+    with pytest.raises(ValueError, match="tokens: wanted 0 to 6, got 0 to 9"):
+        build()(torch.tensor([0, 9]))
+    with pytest.raises(ValueError, match=r"W_S: wanted shape \(d, d\) with d = 5 as in x, got \(6, 6\)"):
+        LshHeads(6, 2, 1, (4,), 3)(torch.zeros(4, 5))
 
 
 def test_a_layer_hashes_once(monkeypatch):

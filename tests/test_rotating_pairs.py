@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import traitlets
 from browser import PHONE, WIDE
-from figures import HOSTS, Outline
+from figures import SCHEMES, Outline
 
 from attn_edu import colours
 from attn_edu.interactive import RotatingPairs
@@ -344,12 +344,6 @@ def test_reset_and_copies(show):
 
 
 @pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):
-    page = show(make(), java_script_enabled=False).page
-    assert page.get_by_role("row").nth(1).inner_text().split("\t") == ["pair 1", "57.30°", "171.9°", "401.1°", "−0.03"]
-
-
-@pytest.mark.browser
 @pytest.mark.parametrize("dark", [False, True])
 def test_accessible(show, dark):
     visited = show(make(caption="Slide."), make(np.ones(2), np.ones(2), together=True), dark=dark)
@@ -357,8 +351,8 @@ def test_accessible(show, dark):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), HOSTS.values(), ids=HOSTS)
-def test_theme_follows_the_host(show, html, body, prefers_dark, scheme):
+@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), SCHEMES.values(), ids=SCHEMES)
+def test_colours_follow_the_scheme(show, html, body, prefers_dark, scheme):
     page = show(make(), html=html, body=body, dark=prefers_dark).page
     roles = {"light": colours.LIGHT, "dark": colours.DARK}[scheme]
     for role in ("query", "key"):

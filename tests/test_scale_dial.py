@@ -7,7 +7,7 @@ import pytest
 import torch
 import traitlets
 from browser import PHONE, WIDE
-from figures import HOSTS, NASTY, Outline, closed
+from figures import NASTY, SCHEMES, Outline, closed
 
 from attn_edu.core import scaled_dot_product
 from attn_edu.interactive import ScaleDial
@@ -267,12 +267,6 @@ def test_reset_and_copies(show):
 
 
 @pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):
-    page = show(make(width=64), java_script_enabled=False).page
-    assert page.get_by_role("row").nth(2).inner_text().split("\t") == ["k2", "1.77", "0.42", "0.244"]
-
-
-@pytest.mark.browser
 def test_nasty_keys(show):
     visited = show(make(key_tokens=NASTY[:8]))
     texts = (
@@ -290,8 +284,8 @@ def test_accessible(show, dark):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), HOSTS.values(), ids=HOSTS)
-def test_theme_follows_the_host(show, html, body, prefers_dark, scheme):
+@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), SCHEMES.values(), ids=SCHEMES)
+def test_colours_follow_the_scheme(show, html, body, prefers_dark, scheme):
     page = show(make(), html=html, body=body, dark=prefers_dark).page
     fill = figure_of(page).locator(".attn-axis b").first.evaluate("node => getComputedStyle(node).backgroundColor")
     assert fill == {"light": "rgb(8, 48, 107)", "dark": "rgb(105, 176, 255)"}[scheme]

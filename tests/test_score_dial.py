@@ -65,13 +65,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("error", "message", "changed"), REFUSED.values(), ids=REFUSED)
-def test_refuses(unhooked, error, message, changed):
-    with pytest.raises(error, match=message) as caught:
-        make(**changed)
-    assert type(caught.value) is error
-
-
 CASES = {
     "four": {"turn": 35, "stretch": 1.7, "beta": 7.5},
     "one key": {"key": [[1.0, -2.0]]},
@@ -276,13 +269,6 @@ def test_copies_do_not_disturb_each_other(show):
     before = agree(page, figure, 1)
     slide(page, "turns", 40)
     assert agree(page, figure)["turn"] == 40 and agree(page, figure, 1) == before
-
-
-@pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):
-    page = show(make(), java_script_enabled=False).page
-    assert page.get_by_role("row").nth(1).inner_text().startswith("dot\t")
-    assert not show(make()).page.locator(".attn-static").is_visible()
 
 
 @pytest.mark.browser

@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from numpy.testing import assert_allclose
-from test_the_tests import load
+from planting import load
 
 from attn_edu.catalogue import find
 from attn_edu.core import scaled_dot_product
-from attn_edu.costs import Largest
+from attn_edu.memory import Largest
 from attn_edu.positions import sinusoidal_positions
 from attn_edu.scores import (
     Additive,

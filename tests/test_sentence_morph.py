@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import traitlets
 from browser import PHONE, WIDE
-from figures import HOSTS, NASTY, Outline, closed
+from figures import NASTY, SCHEMES, Outline, closed
 
 from attn_edu import colours
 from attn_edu.core import multi_head
@@ -319,14 +319,8 @@ def test_nasty_tokens(show):
 
 
 @pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):
-    page = show(make(selected=1), java_script_enabled=False).page
-    assert page.get_by_role("row").nth(1).inner_text().startswith("Susan gave roses to Mary")
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), HOSTS.values(), ids=HOSTS)
-def test_theme_follows_the_host(show, html, body, prefers_dark, scheme):
+@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), SCHEMES.values(), ids=SCHEMES)
+def test_colours_follow_the_scheme(show, html, body, prefers_dark, scheme):
     visited = show(make(), html=html, body=body, dark=prefers_dark)
     roles = {"light": colours.LIGHT, "dark": colours.DARK}[scheme]
     chosen = figure_of(visited.page).locator("[aria-pressed=true] bdi")

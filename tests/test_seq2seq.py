@@ -2,7 +2,6 @@
 
 import copy
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -27,15 +26,6 @@ def make(kind, both=None, dtype=torch.float64):
     states = width * (2 if both or (both is None and kind != "none") else 1)
     attention = {"none": None, "additive": Additive(width, states, 3), "blind": Blind()}[kind]
     return Seq2Seq(11, 13, width, attention=attention, both=both).to(dtype)
-
-
-@pytest.fixture
-def unhooked():
-    """Let our own checks speak, rather than those that the tests put around every call."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 SOURCE = torch.tensor([[4, 7, 9, 2, 0, 0], [5, 10, 4, 8, 6, 2], [3, 2, 0, 0, 0, 0]])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import traitlets
 from browser import PHONE, WIDE
-from figures import HOSTS, NASTY, Outline, closed
+from figures import NASTY, SCHEMES, Outline, closed
 
 from attn_edu import colours
 from attn_edu.core import soft_dictionary
@@ -329,14 +329,8 @@ def test_copies_are_independent(show):
 
 
 @pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):
-    page = show(make(), java_script_enabled=False).page
-    assert page.get_by_role("row").nth(1).inner_text().split("\t") == ["cats", "(1.79, 0.00)", "1.79", "0.60", "10.00"]
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), HOSTS.values(), ids=HOSTS)
-def test_theme_follows_the_host(show, html, body, prefers_dark, scheme):
+@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), SCHEMES.values(), ids=SCHEMES)
+def test_colours_follow_the_scheme(show, html, body, prefers_dark, scheme):
     visited = show(make(), html=html, body=body, dark=prefers_dark)
     figure = figure_of(visited.page)
     roles = {"light": colours.LIGHT, "dark": colours.DARK}[scheme]

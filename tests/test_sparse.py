@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from test_the_tests import load
+from planting import load
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from attn_edu.catalogue import find
 from attn_edu.core import scaled_dot_product
-from attn_edu.costs import Largest
+from attn_edu.memory import Largest
 from attn_edu.sparse import (
     FixedAttention,
     GlobalWindowAttention,
     SlidingWindowAttention,
     StridedAttention,
-    _staircase,
+    _staircase_attention,
     fixed_attention,
     fixed_pattern,
     global_pattern,
@@ -55,8 +55,8 @@ CASES = [
 def chunks(request, monkeypatch):
     """Also with chunks of a few queries, so that short examples have many."""
     if request.param == "small chunks":
-        monkeypatch.setitem(_staircase.CHUNK, "cpu", 4)
-        monkeypatch.setitem(_staircase.HELD, "cpu", 16)
+        monkeypatch.setitem(_staircase_attention.CHUNK, "cpu", 4)
+        monkeypatch.setitem(_staircase_attention.HELD, "cpu", 16)
 
 
 def draw(length, names=("query", "key", "value"), seed=0):
@@ -181,8 +181,8 @@ def test_global_places_in_any_order_and_of_one_set_of_projections():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_many_small_chunks_pass_the_contract(name, monkeypatch):
-    monkeypatch.setitem(_staircase.CHUNK, "cpu", 3)
-    monkeypatch.setitem(_staircase.HELD, "cpu", 20)
+    monkeypatch.setitem(_staircase_attention.CHUNK, "cpu", 3)
+    monkeypatch.setitem(_staircase_attention.HELD, "cpu", 20)
     for case in contract.examples(find(name)):
         for clause in (contract.fused_matches_explicit, contract.precision, contract.extremes):
             clause(find(name), case)
@@ -404,7 +404,7 @@ def layers(length):
 @pytest.mark.parametrize("name", layers(4))
 def test_scores_grow_as_claimed(name, monkeypatch):
     """What is scored exceeds the pattern by a chunk's width a query and part; the pattern is linear, or L√L."""
-    monkeypatch.setitem(_staircase.CHUNK, "cpu", 8)
+    monkeypatch.setitem(_staircase_attention.CHUNK, "cpu", 8)
     needed = []
     for length in (256, 1024):
         module, pattern, options, parts = layers(length)[name]
@@ -440,7 +440,7 @@ def test_a_stride_of_one_holds_few_scores_all_the_same():
     for layer in (StridedAttention(1), SlidingWindowAttention(5000, 5000), FixedAttention(2048, 1)):
         with Largest() as watch:
             layer(x, x, x, need_weights=False)[0].sum().backward()
-        assert watch.elements <= _staircase.HELD["cpu"]
+        assert watch.elements <= _staircase_attention.HELD["cpu"]
 
 
 # Words of refusal beyond the contract's.
@@ -489,9 +489,9 @@ def test_refuses(unhooked, call, message):
     assert str(caught.value) == message
 
 
-# Faults, planted as in test_the_tests.py.
+# Faults, planted as in test_planted_faults.py.
 
-STAIRS, KERNEL = "_staircase.py", "_slabs.py"
+STAIRS, KERNEL = "_staircase_attention.py", "_blocked_attention.py"
 FAULTS = {
     "a window one place short": (
         "sliding_window_attention",
@@ -631,8 +631,10 @@ def plant(name, *edits):
     """Return the mechanism's record with (file, old text, new text) edits planted; "" is its own file."""
     kernel = load(KERNEL, [edit[1:] for edit in edits if edit[0] == KERNEL])
     used = {"attend": kernel.attend, "attend_back": kernel.attend_back}
-    stairs = load("sparse/_staircase.py", [edit[1:] for edit in edits if edit[0] == STAIRS], **used)
-    shared = {n: value for n, value in vars(stairs).items() if n in vars(_staircase) and not n.startswith("__")}
+    stairs = load("sparse/_staircase_attention.py", [edit[1:] for edit in edits if edit[0] == STAIRS], **used)
+    shared = {
+        n: value for n, value in vars(stairs).items() if n in vars(_staircase_attention) and not n.startswith("__")
+    }
     own = load(f"sparse/_{name}.py", [edit[1:] for edit in edits if not edit[0]])
     used = {n: value for n, value in shared.items() if getattr(value, "__module__", "") == stairs.__name__}
     vars(own).update({n: value for n, value in used.items() if n in vars(own)})

@@ -1,18 +1,16 @@
-"""The Transformer's pieces, blocks and models against PyTorch's own layers with the same weights, and their cache."""
+"""The Transformer's blocks and models against PyTorch's own layers with the same weights, and their cache."""
 
 from functools import partial
 
-import contract
-import jaxtyping
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from test_the_tests import plant
+from theirs import close, compare, drawn, give, norm_pairs, turned
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from attn_edu.core import FeedForward, LayerNorm, MultiHead, feed_forward, layer_norm
+from attn_edu.core import MultiHead
 from attn_edu.models import (
     Cache,
     Decoder,
@@ -39,33 +37,12 @@ def double():
     torch.set_default_dtype(before)
 
 
-@pytest.fixture
-def unhooked():
-    """Let our own checks speak, rather than those that the tests put around every call."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
-
-
-def drawn(model):
-    """Draw every parameter anew, so that none hides behind a gain of 1 or a bias of 0."""
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn(parameter.shape) * 0.3)
-    return model
-
-
 def padded(*lengths):
     """A mask of rows that have these lengths."""
     return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
 
 
-def close(got, wanted, what="", tolerance=1e-10):
-    assert_allclose(got.detach().numpy(), wanted.detach().numpy(), rtol=tolerance, atol=tolerance, err_msg=what)
-
-
-# What PyTorch calls our parameters: (theirs, whether transposed).
+# What PyTorch calls our parameters: ours, theirs, and the rows of theirs.
 
 
 def attention_pairs(ours, theirs):
@@ -89,142 +66,7 @@ def pairs(ours, theirs):
             yield from norm_pairs(getattr(ours, f"norm_{n}"), getattr(theirs, f"norm{n}"))
 
 
-def turned(array):
-    return array.T if array.ndim == 2 else array
-
-
-def norm_pairs(ours, theirs):
-    yield ours.gain, theirs.weight, slice(None)
-    yield ours.bias, theirs.bias, slice(None)
-
-
-def give(all_pairs, theirs):
-    """Copy our parameters into theirs, and set the biases of their attention, which ours has not, to zero."""
-    with torch.no_grad():
-        for ours, parameter, rows in all_pairs:
-            parameter[rows] = turned(ours)
-        for module in theirs.modules():
-            if isinstance(module, nn.MultiheadAttention):
-                module.in_proj_bias.zero_()
-                module.out_proj.bias.zero_()
-    return theirs
-
-
-def compare(ours, theirs, all_pairs, inputs, call_ours, call_theirs, rows=slice(None)):
-    """Compare outputs, and the gradients of inputs and parameters, at the rows that are no padding."""
-    sides = []
-    for model, call in ((ours, call_ours), (theirs, call_theirs)):
-        leaves = [tensor.clone().requires_grad_() for tensor in inputs]
-        output = call(model, *leaves)[rows]
-        model.zero_grad()
-        (output * torch.linspace(-1, 2, output.numel()).reshape(output.shape)).sum().backward()
-        sides.append((output, leaves))
-    close(sides[0][0], sides[1][0], "output")
-    for a, b in zip(sides[0][1], sides[1][1], strict=True):
-        close(a.grad, b.grad, "gradient of an input")
-    for n, (parameter, other, which) in enumerate(all_pairs):
-        close(parameter.grad, turned(other.grad[which]), f"gradient of parameter {n}")
-
-
 OPTIONS = {"dim_feedforward": HIDDEN, "dropout": 0.0, "batch_first": True}
-
-
-# Pieces.
-
-
-def test_layer_norm_is_pytorchs():
-    ours, theirs = drawn(LayerNorm(D, eps=0.01)), nn.LayerNorm(D, eps=0.01)
-    x = torch.randn(2, 5, D)
-    compare(ours, give(norm_pairs(ours, theirs), theirs), norm_pairs(ours, theirs), [x], *[lambda f, x: f(x)] * 2)
-    arrays = {name: p.detach().numpy() for name, p in ours.named_parameters()}
-    close(torch.from_numpy(layer_norm(x.numpy(), **arrays, eps=0.01)), theirs(x))
-
-
-def test_layer_norm_forgets_level_and_scale():
-    rng = np.random.default_rng(0)
-    x, gain, bias = rng.normal(size=(5, D)), rng.normal(size=D), rng.normal(size=D)
-    wanted = layer_norm(x, gain=gain, bias=bias, eps=1e-12)
-    assert_allclose(layer_norm(3 * x + 7, gain=gain, bias=bias, eps=1e-12), wanted, rtol=1e-9)
-    plain = layer_norm(x, gain=np.ones(D), bias=np.zeros(D), eps=1e-12)
-    assert_allclose(plain.mean(-1), 0, atol=1e-12)
-    assert_allclose(plain.var(-1), 1, rtol=1e-9)
-
-
-def test_feed_forward_is_pytorchs():
-    ours, x = drawn(FeedForward(D, HIDDEN)), torch.randn(2, 5, D)
-    theirs = nn.Sequential(nn.Linear(D, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, D))
-    all_pairs = [
-        (ours.W_1, theirs[0].weight, slice(None)),
-        (ours.b_1, theirs[0].bias, slice(None)),
-        (ours.W_2, theirs[2].weight, slice(None)),
-        (ours.b_2, theirs[2].bias, slice(None)),
-    ]
-    compare(ours, give(all_pairs, theirs), all_pairs, [x], *[lambda f, x: f(x)] * 2)
-    arrays = {name: p.detach().numpy() for name, p in ours.named_parameters()}
-    close(torch.from_numpy(feed_forward(x.numpy(), **arrays)), theirs(x))
-
-
-LAYER, NETWORK = "core/_layer_norm.py", "core/_feed_forward.py"
-PIECE_FAULTS = {  # (mechanism, edits, the clause that must catch it, the example, what it must say)
-    "statistics over the tokens": (
-        "layer_norm",
-        [
-            (LAYER, "x.mean(axis=-1,", "x.mean(axis=-2,"),
-            (LAYER, "np.square(centred).mean(axis=-1,", "np.square(centred).mean(axis=-2,"),
-        ],
-        contract.worked_by_hand,
-        None,
-        "worked by hand gives something else",
-    ),
-    "the variance of a sample": (
-        "layer_norm",
-        [(LAYER, "np.square(centred).mean(axis=-1, keepdims=True)", "x.var(axis=-1, ddof=1, keepdims=True)")],
-        contract.worked_by_hand,
-        None,
-        "worked by hand gives something else",
-    ),
-    "eps beside the root": (
-        "layer_norm",
-        [(LAYER, "np.sqrt(variance + eps)", "(np.sqrt(variance) + eps)")],
-        contract.matches_numpy,
-        "large eps",
-        "output of PyTorch and NumPy",
-    ),
-    "eps forgotten": (
-        "layer_norm",
-        [(LAYER, "self.bias, self.eps)", "self.bias, 1e-5)")],
-        contract.matches_numpy,
-        "large eps",
-        "output of PyTorch and NumPy",
-    ),
-    "no ReLU in either form": (
-        "feed_forward",
-        [
-            (NETWORK, "np.where(hidden > 0, hidden, 0)", "hidden"),
-            (NETWORK, "torch.relu(x @ self.W_1 + self.b_1)", "(x @ self.W_1 + self.b_1)"),
-        ],
-        contract.worked_by_hand,
-        None,
-        "worked by hand gives something else",
-    ),
-    "a bias forgotten in both forms": (
-        "feed_forward",
-        [(NETWORK, "x, W_1) + b_1", "x, W_1)"), (NETWORK, "x @ self.W_1 + self.b_1", "x @ self.W_1")],
-        contract.liveness,
-        "plain",
-        "b_1 does not change",
-    ),
-}
-
-
-@pytest.mark.parametrize("fault", PIECE_FAULTS)
-def test_fault_in_a_piece_is_caught(fault):
-    mechanism, edits, clause, case, reason = PIECE_FAULTS[fault]
-    torch.set_default_dtype(torch.float32)
-    arguments = (case,) if case else ()
-    clause(plant(mechanism), *arguments)
-    with pytest.raises(AssertionError, match=reason):
-        clause(plant(mechanism, *edits), *arguments)
 
 
 # Blocks.

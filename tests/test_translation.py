@@ -1,6 +1,5 @@
 """Tales in two languages: their grammar, their lengths, which word comes from which, and what agrees with what."""
 
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -21,15 +20,6 @@ PAIRS = """the-l a-un two-du small-pik old-gar red-rud quiet-shil near-apu behin
     dogs-bado cats-mila birds-sira children-teno foxes-voro horses-kela
     saw-rim followed-pul heard-zon liked-ham slept-dom waited-vek"""
 STEM = dict(pair.split("-") for pair in PAIRS.split())
-
-
-@pytest.fixture
-def unhooked():
-    """Let our own checks speak, rather than those that the tests put around every call."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The task of the chapter on axial attention: what it draws, and that both a row and a column decide."""
 
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -54,11 +53,6 @@ def test_same_seed_same_draw():
         ({"side": 4.0}, TypeError, "side: wanted an integer, got float"),
     ],
 )
-def test_it_refuses(change, error, message):
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)  # let our own checks speak
-    try:
-        with pytest.raises(error, match=message):
-            two_rooks(**{"rng": np.random.default_rng(0), "count": 3, "side": 4} | change)
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", before)
+def test_it_refuses(unhooked, change, error, message):
+    with pytest.raises(error, match=message):
+        two_rooks(**{"rng": np.random.default_rng(0), "count": 3, "side": 4} | change)

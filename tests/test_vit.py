@@ -1,4 +1,4 @@
-"""The Vision Transformer against one made of PyTorch's layers with the same weights; patches as a convolution."""
+"""The Vision Transformer against one made of PyTorch's layers with the same weights."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,6 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 from attn_edu.models import ViT
-from attn_edu.vision import PatchEmbedding, patch_embedding
 
 SIDE, PATCH, CHANNELS, CLASSES = 6, 2, 3, 7
 WIDTH, HEADS, HIDDEN, BLOCKS = 10, 5, 13, 3
@@ -157,25 +156,3 @@ def test_refuses_images(unhooked, model, error, message, x):
     x = x.double() if isinstance(x, torch.Tensor) and x.dtype == torch.float32 and "float32" not in message else x
     with pytest.raises(error, match=message):
         model(x)
-
-
-@pytest.mark.parametrize(("height", "width", "patch", "channels"), [(32, 32, 8, 3), (128, 128, 16, 3), (6, 15, 3, 2)])
-def test_patch_embedding_is_a_strided_convolution(height, width, patch, channels):
-    rng = np.random.default_rng(3)
-    x = rng.normal(size=(2, height, width, channels))
-    conv = nn.Conv2d(channels, 11, patch, stride=patch).double()
-    W = conv.weight.detach().permute(2, 3, 1, 0).reshape(-1, 11).numpy()
-    b = conv.bias.detach().numpy()
-    with torch.no_grad():
-        wanted = conv(torch.from_numpy(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1, 2)
-    assert_allclose(patch_embedding(x, W=W, b=b, patch=patch), wanted, rtol=1e-10, atol=1e-12)
-    assert wanted.shape == (2, height * width // patch**2, 11)
-
-
-def test_patches_of_one_pixel_are_a_linear_layer():
-    """With patch 1 every pixel is a token, and the running example's image the matrix of 1024 × 3."""
-    x = np.random.default_rng(4).normal(size=(32, 32, 3))
-    assert_allclose(patch_embedding(x, W=np.eye(3), b=np.zeros(3), patch=1), x.reshape(1024, 3))
-    layer = PatchEmbedding(1, 3, 3).double()
-    layer.load_state_dict({"W": torch.eye(3), "b": torch.zeros(3)})
-    assert_allclose(layer(torch.from_numpy(x)).detach(), x.reshape(1024, 3), atol=1e-15)

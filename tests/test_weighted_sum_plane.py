@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import traitlets
 from browser import PHONE, WIDE
-from figures import HOSTS, NASTY, Outline, closed
+from figures import NASTY, SCHEMES, Outline, closed
 from scipy.spatial import ConvexHull
 
 from attn_edu.interactive import WeightedSumPlane
@@ -314,12 +314,6 @@ def test_reset_and_copies(show):
 
 
 @pytest.mark.browser
-def test_table_stays_where_no_script_runs(show):
-    page = show(make(), java_script_enabled=False).page
-    assert page.get_by_role("row").nth(2).inner_text().split("\t") == ["x2", "(3.00, 1.00)", "0.25", "(0.75, 0.25)"]
-
-
-@pytest.mark.browser
 def test_nasty_labels(show):
     visited = show(make(points=[[j, j] for j in range(8)], importance=[1] * 8, labels=NASTY[:8]))
     assert (
@@ -343,8 +337,8 @@ def test_accessible(show, dark):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), HOSTS.values(), ids=HOSTS)
-def test_theme_follows_the_host(show, html, body, prefers_dark, scheme):
+@pytest.mark.parametrize(("html", "body", "prefers_dark", "scheme"), SCHEMES.values(), ids=SCHEMES)
+def test_colours_follow_the_scheme(show, html, body, prefers_dark, scheme):
     visited = show(make(), html=html, body=body, dark=prefers_dark)
     fill = figure_of(visited.page).locator(".attn-output i").evaluate("node => getComputedStyle(node).backgroundColor")
     assert fill == {"light": "rgb(8, 48, 107)", "dark": "rgb(105, 176, 255)"}[scheme]

@@ -63,14 +63,7 @@ def test_same_seed_same_draw():
         ({"fillers": True}, TypeError, "fillers: wanted an integer, got bool"),
     ],
 )
-def test_it_refuses(change, error, message):
+def test_it_refuses(unhooked, change, error, message):
     arguments = {"rng": np.random.default_rng(0), "count": 3, "length": 4, "fillers": 2} | change
-    import jaxtyping
-
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)  # let our own checks speak
-    try:
-        with pytest.raises(error, match=message):
-            which_came_first(**arguments)
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", before)
+    with pytest.raises(error, match=message):
+        which_came_first(**arguments)

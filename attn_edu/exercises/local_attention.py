@@ -1,6 +1,5 @@
 """Exercises of the chapter *Near pixels first*."""
 
-import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from attn_edu.vision import block_order, local_attention_1d
 
 from ._check import Exercise, expect_close, expect_function
+from ._nothing_square import expect_nothing_square, sequences
 
 _rng = np.random.default_rng(18)
 
@@ -36,26 +36,8 @@ def _in_blocks(Q: np.ndarray, K: np.ndarray, V: np.ndarray, block: int) -> np.nd
 
 
 def _judge_in_blocks(answer: Any) -> str | None:
-    fault = expect_function(answer, _in_blocks, *_sequences((6, 2, 3, 2), (6, 3, 2, 3), (4, 2, 2, 4), (5, 2, 1, 1)))
-    if fault:
-        return fault
-    (case,) = _sequences((2048, 2, 2, 4))
-    tracemalloc.start()
-    try:
-        answer(*case)
-        _, most = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    # A mask of L×L booleans takes 4 MiB, the scores that are needed an eighth of one.
-    if most > 2048**2 / 2:
-        return f"the numbers are right, but for 2,048 places it took {most / 2**20:.0f} MiB: it makes an L×L matrix"
-    return None
-
-
-def _sequences(*sizes: tuple[int, int, int, int]) -> list[tuple[Any, ...]]:
-    return [
-        (*(_rng.normal(size=(length, width)) for width in (d_k, d_k, d_v)), block) for length, d_k, d_v, block in sizes
-    ]
+    sizes = ((6, 2, 3, 2), (6, 3, 2, 3), (4, 2, 2, 4), (5, 2, 1, 1))
+    return expect_nothing_square(answer, _in_blocks, sequences(_rng, *sizes), sequences(_rng, (2048, 2, 2, 4))[0])
 
 
 counts = Exercise(

@@ -1,6 +1,5 @@
 """Exercises of the chapter *Patterns*."""
 
-import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from attn_edu.core import scaled_dot_product
 from attn_edu.sparse import fixed_pattern, reach, strided_pattern, window_pattern
 
 from ._check import Exercise, expect_close, expect_function
+from ._nothing_square import expect_nothing_square, sequences
 
 _rng = np.random.default_rng(41)
 
@@ -56,27 +56,7 @@ def _far(Q: np.ndarray, K: np.ndarray, V: np.ndarray, stride: int) -> np.ndarray
 
 def _judge_far(answer: Any) -> str | None:
     sizes = ((6, 2, 3, 2), (6, 3, 2, 3), (4, 2, 2, 4), (5, 2, 1, 1), (12, 4, 2, 3))
-    fault = expect_function(answer, _far, *_sequences(*sizes))
-    if fault:
-        return fault
-    (case,) = _sequences((2048, 2, 2, 512))
-    tracemalloc.start()
-    try:
-        answer(*case)
-        _, most = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    # A mask of L×L booleans takes 4 MiB, the scores that are needed a quarter of one.
-    if most > 2048**2 / 2:
-        return f"the numbers are right, but for 2,048 places it took {most / 2**20:.0f} MiB: it makes an L×L matrix"
-    return None
-
-
-def _sequences(*sizes: tuple[int, int, int, int]) -> list[tuple[Any, ...]]:
-    return [
-        (*(_rng.normal(size=(length, width)) for width in (d_k, d_k, d_v)), stride)
-        for length, d_k, d_v, stride in sizes
-    ]
+    return expect_nothing_square(answer, _far, sequences(_rng, *sizes), sequences(_rng, (2048, 2, 2, 512))[0])
 
 
 _FIXED = [fixed_pattern(9, block=3, summary=1, part=part) for part in ("local", "fixed")]

@@ -21,7 +21,7 @@ from attn_edu import np_ops
 from attn_edu.checks import check_arrays, check_choice, check_positive, check_width
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims, draw_query_key_value
 
-from ._blocks import CentredProducts, MixedAttention
+from ._mixed_attention import CentredProducts, MixedAttention
 
 PATTERN = "query: * h L d_k, key: * h S d_k, value: * h S d_v, Theta: h h"
 Norm = Literal["layer", "batch", "none"]

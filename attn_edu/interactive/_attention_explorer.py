@@ -2,7 +2,6 @@
 
 import html
 import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +10,9 @@ import numpy as np
 from attn_edu.checks import check_flag, check_positive
 from attn_edu.core import scaled_dot_product
 
+from ._checks import LARGEST, check_caption, check_integer, check_matrix, check_tokens
 from ._figure import Figure
-
-LARGEST = 32  # tokens or columns; more are too small to read
+from ._texts import count, distinct
 
 
 class AttentionExplorer(Figure):
@@ -107,12 +106,10 @@ class AttentionExplorer(Figure):
         if scale is not None:
             check_positive("scale", scale)
             scale = float(scale)
-        if isinstance(selected, bool) or not isinstance(selected, int | np.integer):
-            raise TypeError(f"selected: wanted an integer, got {type(selected).__name__}")
+        check_integer("selected", selected)
         if not 0 <= selected < len(tokens):
             raise ValueError(f"selected: wanted 0 to {len(tokens) - 1}, a row of query, got {selected}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {
             "tokens": tokens,
             "query": query,
@@ -190,108 +187,3 @@ class AttentionExplorer(Figure):
 </tbody>
 </table>
 </div>"""
-
-
-def count(number: int, one: str, many: str) -> str:
-    """Write a number with its noun."""
-    return f"{number} {one if number == 1 else many}"
-
-
-def distinct(tokens: list[str]) -> list[str]:
-    """Number the tokens that occur more than once by their places in the sequence, from 1.
-
-    Examples
-    --------
-    >>> distinct(["a", "rose", "is", "a"])
-    ['a (1)', 'rose', 'is', 'a (4)']
-    """
-    often = Counter(tokens)
-    return [f"{token} ({i})" if often[token] > 1 else token for i, token in enumerate(tokens, 1)]
-
-
-def check_tokens(name: str, tokens: Any) -> list[str]:
-    """Check a sequence of names and return it as a list.
-
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    tokens : Any
-        The argument as it came.
-
-    Returns
-    -------
-    list of str
-        The names.
-
-    Raises
-    ------
-    TypeError
-        If it is not a sequence of strings, or itself one string.
-    ValueError
-        If there are none or more than 32, or one is blank.
-    """
-    if isinstance(tokens, str | bytes) or not isinstance(tokens, Sequence | np.ndarray):
-        raise TypeError(f"{name}: wanted a sequence of str, got {type(tokens).__name__}")
-    if not 1 <= len(tokens) <= LARGEST:
-        raise ValueError(f"{name}: wanted 1 to {LARGEST} tokens, got {len(tokens)}")
-    for i, token in enumerate(tokens):
-        if not isinstance(token, str):
-            raise TypeError(f"{name}: wanted a sequence of str, got {type(token).__name__} at {i}")
-        if not token.strip():
-            raise ValueError(
-                f"{name}: wanted something to read in each token, such as ␣ for a space, got {token!r} at {i}"
-            )
-    return [str(token) for token in tokens]
-
-
-def check_matrix(name: str, matrix: Any, wanted: str, sizes: dict[str, tuple[int, str]]) -> np.ndarray:
-    """Check a matrix of finite numbers and return a read-only copy in float64.
-
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    matrix : Any
-        The argument as it came.
-    wanted : str
-        Its shape in symbols, such as ``(S, d_k)``.
-    sizes : dict
-        For symbols already known: their size, and where it is from.
-
-    Returns
-    -------
-    (rows, columns) array
-        A copy that cannot be written to.
-
-    Raises
-    ------
-    TypeError
-        If it does not hold real numbers.
-    ValueError
-        If it is not a matrix, a size does not fit, or a number is not finite.
-
-    Examples
-    --------
-    >>> check_matrix("value", [[1, 2]], "(S, d_v)", {"S": (3, "key")})
-    Traceback (most recent call last):
-    ValueError: value: wanted shape (S, d_v) with S = 3 as in key, got (1, 2)
-    """
-    try:
-        array = np.asarray(matrix)
-    except ValueError:
-        raise ValueError(f"{name}: wanted shape {wanted}, got rows of different lengths") from None
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"{name}: wanted an array of real numbers, got {type(matrix).__name__} of dtype {array.dtype}")
-    if array.ndim != 2 or array.shape[1] < 1:
-        raise ValueError(f"{name}: wanted shape {wanted}, got {array.shape}")
-    for symbol, size in zip(wanted.strip("()").split(", "), array.shape, strict=True):
-        known, owner = sizes.get(symbol, (size, ""))
-        if size != known:
-            raise ValueError(f"{name}: wanted shape {wanted} with {symbol} = {known} as in {owner}, got {array.shape}")
-    array = array.astype(np.float64)
-    if not np.isfinite(array).all():
-        i, j = np.argwhere(~np.isfinite(array))[0]
-        raise ValueError(f"{name}: wanted finite numbers, got {array[i, j]} at [{i}, {j}]")
-    array.setflags(write=False)
-    return array

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ._checks import check_caption, check_integer
 from ._figure import Figure
 
 WIDEST = 9  # rows and columns; more would be too small to touch on a phone
@@ -65,14 +66,12 @@ class AxialReach(Figure):
     ) -> None:
         numbers: dict[str, Any] = {"rows": rows, "columns": columns, "layers": layers, "row": row, "column": column}
         for name, value in numbers.items():
-            if isinstance(value, bool) or not isinstance(value, int | np.integer):
-                raise TypeError(f"{name}: wanted an integer, got {type(value).__name__}")
+            check_integer(name, value)
         most = {"rows": WIDEST, "columns": WIDEST, "layers": DEEPEST, "row": rows, "column": columns}
         for name, value in numbers.items():
             if not 1 <= value <= most[name]:
                 raise ValueError(f"{name}: wanted 1 to {most[name]}, got {value}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {**{name: int(value) for name, value in numbers.items()}, "caption": caption}
 
     def _links(self) -> tuple[np.ndarray, np.ndarray]:

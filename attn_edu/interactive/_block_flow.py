@@ -9,8 +9,9 @@ import numpy as np
 from attn_edu.checks import check_divides, check_flag
 from attn_edu.core import feed_forward, layer_norm, multi_head
 
-from ._attention_explorer import check_matrix, check_tokens
+from ._checks import check_caption, check_count, check_matrix, check_tokens
 from ._figure import Figure
+from ._texts import number
 
 ROWS, WIDTH, HIDDEN = 8, 8, 32  # more do not fit a page
 STAGES = (
@@ -154,12 +155,8 @@ class BlockFlow(Figure):
             raise TypeError(f"stage: wanted a str, got {type(stage).__name__}")
         if stage not in STAGES:
             raise ValueError(f"stage: wanted one of {', '.join(STAGES)}, got {stage!r}")
-        if isinstance(selected, bool) or not isinstance(selected, int | np.integer):
-            raise TypeError(f"selected: wanted an integer, got {type(selected).__name__}")
-        if not 0 <= selected < len(tokens):
-            raise ValueError(f"selected: wanted 0 to {len(tokens) - 1}, got {selected}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_count("selected", selected, 0, len(tokens) - 1)
+        check_caption(caption)
         self.state = {
             "tokens": tokens,
             "words": words,
@@ -228,7 +225,7 @@ class BlockFlow(Figure):
         def one(title: str, rows: np.ndarray) -> str:
             body = "\n".join(
                 f'<tr><th scope="row" dir="auto">{html.escape(token)}</th>'
-                + "".join(f"<td>{round(float(y), 2) + 0.0:.2f}</td>".replace("-", "−") for y in row)
+                + "".join(f"<td>{number(y)}</td>" for y in row)
                 + "</tr>"
                 for token, row in zip(s["tokens"], rows, strict=True)
             )

@@ -6,16 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ._attention_explorer import check_matrix, check_tokens
+from ._checks import SLACK, check_array, check_caption, check_integer, check_matrix, check_tokens
 from ._figure import Figure
-from ._patch_lens import _check_array
 
 MOST = 6  # images; more do not fit a row of buttons on a phone
 VIEWS = 4  # maps to switch between
 WIDEST = 8  # cells in a row or a column
 PIXELS = 48  # pixels in a row or a column
 PARTS = 10_000  # weights are kept in ten-thousandths
-SLACK = 0.02  # by how much a row of rounded weights may exceed 1
 
 
 class CaptionGaze(Figure):
@@ -77,7 +75,7 @@ class CaptionGaze(Figure):
         view: str | None = None,
         caption: str | None = None,
     ) -> None:
-        images = _check_array("images", images, 4, "(N, H, W, 3)")
+        images = check_array("images", images, 4, "(N, H, W, 3)")
         count, height, width, colours = images.shape
         if colours != 3:
             raise ValueError(f"images: wanted shape (N, H, W, 3), got {images.shape}")
@@ -100,13 +98,11 @@ class CaptionGaze(Figure):
         if view not in names:
             raise ValueError(f"view: wanted one of {', '.join(names)}, got {view!r}")
         for name, number in {"image": image, "word": word}.items():
-            if isinstance(number, bool) or not isinstance(number, int | np.integer):
-                raise TypeError(f"{name}: wanted an integer, got {type(number).__name__}")
+            check_integer(name, number)
             most = count - 1 if name == "image" else len(captions[image])
             if not 0 <= number <= most:
                 raise ValueError(f"{name}: wanted 0 to {most}, got {number}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {
             "images": images.round(2),
             "captions": captions,

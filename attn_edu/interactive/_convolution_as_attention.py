@@ -9,9 +9,9 @@ from attn_edu.checks import check_flag, check_positive
 from attn_edu.core import multi_head
 from attn_edu.np_ops import masked_softmax
 
-from ._attention_explorer import check_matrix
+from ._checks import check_caption, check_count, check_matrix
 from ._figure import Figure
-from ._scale_dial import _signed
+from ._texts import number
 
 SIDE, LARGEST, SHARPEST = 8, 99.0, 1000.0  # more pixels or digits do not fit a phone
 OFFSETS = np.array([(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)])
@@ -94,16 +94,12 @@ class ConvolutionAsAttention(Figure):
                 raise ValueError(f"{name}: wanted numbers from {-LARGEST:g} to {LARGEST:g}, got one of size {most:g}")
         most_of = {"row": image.shape[0] - 1, "column": image.shape[1] - 1, "head": len(OFFSETS)}
         for (name, most), value in zip(most_of.items(), (row, column, head), strict=True):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer):
-                raise TypeError(f"{name}: wanted an integer, got {type(value).__name__}")
-            if not 0 <= value <= most:
-                raise ValueError(f"{name}: wanted 0 to {most}, got {value}")
+            check_count(name, value, 0, most)
         check_flag("mask", mask)
         check_positive("alpha", alpha)
         if alpha > SHARPEST:
             raise ValueError(f"alpha: wanted at most {SHARPEST:g}, got {alpha}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {
             "image": image,
             "kernel": kernel,
@@ -167,7 +163,7 @@ class ConvolutionAsAttention(Figure):
         """Say in plain text what is to be seen."""
         state = self.state
         how = "one-hot by a mask" if state["mask"] else f"a softmax with α = {state['alpha']:.3g}"
-        numbers = "; ".join(f"{name}: {_signed(number)}" for name, number in self._three())
+        numbers = "; ".join(f"{name}: {number(x)}" for name, x in self._three())
         return (
             f"Nine heads look at the neighbours of a pixel, {how}. "
             f"At row {state['row'] + 1}, column {state['column'] + 1}: {numbers}."
@@ -179,14 +175,11 @@ class ConvolutionAsAttention(Figure):
         i = state["row"] * state["image"].shape[1] + state["column"]
         kernel, seen = state["kernel"].ravel(), self.weights[:, i] @ state["image"].ravel()
         rows = [
-            f'<tr><th scope="row">head {n + 1}, {_offset(*OFFSETS[n].tolist())}</th><td>{_signed(kernel[n])}</td>'
-            f"<td>{_signed(seen[n])}</td><td>{_signed(kernel[n] * seen[n])}</td></tr>"
+            f'<tr><th scope="row">head {n + 1}, {_offset(*OFFSETS[n].tolist())}</th><td>{number(kernel[n])}</td>'
+            f"<td>{number(seen[n])}</td><td>{number(kernel[n] * seen[n])}</td></tr>"
             for n in range(9)
         ]
-        sums = [
-            f'<tr><th scope="row" colspan="3">{name}</th><td>{_signed(number)}</td></tr>'
-            for name, number in self._three()
-        ]
+        sums = [f'<tr><th scope="row" colspan="3">{name}</th><td>{number(x)}</td></tr>' for name, x in self._three()]
         body = "\n".join(rows + sums)
         caption = html.escape(state["caption"] or "What each head sees from the chosen pixel, and what comes of it.")
         head = "".join(f'<th scope="col">{name}</th>' for name in ("looks at", "kernel", "sees", "product"))

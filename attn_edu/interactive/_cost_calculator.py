@@ -5,6 +5,7 @@ from decimal import ROUND_HALF_UP, Context
 
 from attn_edu.costs import TILE, held_bytes, moved_bytes, operations
 
+from ._checks import check_caption
 from ._figure import Figure
 
 LENGTHS = sorted(n for k in range(21) for n in (2**k, 3 * 2**k) if 64 <= n <= 2**20)
@@ -88,8 +89,7 @@ class CostCalculator(Figure):
             raise ValueError(f"heads: wanted one of {', '.join(map(str, heads_of(width)))}, got {heads}")
         if number not in NUMBERS:
             raise ValueError(f"number: wanted 4 or 2 bytes, got {number}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {**given, "caption": caption}
 
     @property

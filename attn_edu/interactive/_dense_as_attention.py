@@ -9,10 +9,9 @@ import numpy as np
 from attn_edu.checks import check_flag
 from attn_edu.core import multi_head
 
-from ._attention_explorer import check_matrix, check_tokens, distinct
+from ._checks import check_caption, check_count, check_matrix, check_tokens, check_vector
 from ._figure import Figure
-from ._scale_dial import _signed
-from ._weighted_sum_plane import _check_vector
+from ._texts import distinct, number
 
 TOKENS, REACH, HEAVIEST, SHARPEST = 5, 2.0, 9.0, 8.0  # more does not fit a phone
 
@@ -86,7 +85,7 @@ class DenseAsAttention(Figure):
         selected: int = 0,
         caption: str | None = None,
     ) -> None:
-        x = _check_vector("x", x)
+        x = check_vector("x", x)
         N = len(x)
         if not 2 <= N <= TOKENS:
             raise ValueError(f"x: wanted 2 to {TOKENS} numbers, got {N}")
@@ -105,12 +104,8 @@ class DenseAsAttention(Figure):
         if not 0 <= sharpness <= SHARPEST:
             raise ValueError(f"sharpness: wanted 0 to {SHARPEST:g}, got {sharpness}")
         check_flag("one_place", one_place)
-        if isinstance(selected, bool) or not isinstance(selected, int | np.integer):
-            raise TypeError(f"selected: wanted an integer, got {type(selected).__name__}")
-        if not 0 <= selected < N:
-            raise ValueError(f"selected: wanted 0 to {N - 1}, got {selected}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_count("selected", selected, 0, N - 1)
+        check_caption(caption)
         self.state = {
             "x": x,
             "W": W,
@@ -175,7 +170,7 @@ class DenseAsAttention(Figure):
         rows = zip(self._labels(), self.state["x"], self.dense, self.output, self.difference, strict=True)
         body = "\n".join(
             f'<tr><th scope="row" dir="auto">{html.escape(token)}</th>'
-            + "".join(f"<td>{_signed(number)}</td>" for number in numbers)
+            + "".join(f"<td>{number(x)}</td>" for x in numbers)
             + "</tr>"
             for token, *numbers in rows
         )

@@ -8,18 +8,17 @@ import numpy as np
 from attn_edu.checks import check_flag
 from attn_edu.sparse import angular_hash, lsh_meetings
 
+from ._checks import check_caption, check_count, check_vector
 from ._figure import Figure
-from ._position_similarity import check_count
-from ._weighted_sum_plane import _check_vector
 
 MOST = 12  # points; more tiles are too narrow on a phone
 SECTORS = 8  # buckets at most
 
 
 class HashFigure(Figure):
-    """A figure whose script uses ``chart.js`` and ``lsh.js`` as well as ``kit.js``."""
+    """A figure whose script uses ``chart.js`` and ``hash_kit.js`` as well as ``kit.js``."""
 
-    scripts: ClassVar[tuple[str, ...]] = ("kit.js", "chart.js", "lsh.js")
+    scripts: ClassVar[tuple[str, ...]] = ("kit.js", "chart.js", "hash_kit.js")
 
 
 class HashCircle(HashFigure):
@@ -80,7 +79,7 @@ class HashCircle(HashFigure):
         causal: bool = True,
         caption: str | None = None,
     ) -> None:
-        angles = _check_vector("angles", angles)
+        angles = check_vector("angles", angles)
         if not 2 <= len(angles) <= MOST:
             raise ValueError(f"angles: wanted 2 to {MOST}, got {len(angles)}")
         buckets = check_count("buckets", buckets, 2, SECTORS)
@@ -90,8 +89,7 @@ class HashCircle(HashFigure):
         turn = check_count("turn", turn, 0, 359)
         query = check_count("query", query, 0, len(angles) - 1)
         check_flag("causal", causal)
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {
             "angles": angles,
             "buckets": buckets,

@@ -9,10 +9,8 @@ import numpy as np
 from attn_edu.checks import check_flag
 from attn_edu.sparse import angular_hash, lsh_meetings
 
-from ._attention_explorer import check_tokens
+from ._checks import check_array, check_caption, check_count, check_tokens
 from ._hash_circle import HashFigure, or_itself
-from ._patch_lens import _check_array
-from ._position_similarity import check_count
 
 LONGEST = 32  # places; the cells of more are too small to see on a phone
 MOST = 16  # rounds
@@ -80,8 +78,8 @@ class HashRounds(HashFigure):
         caption: str | None = None,
     ) -> None:
         tokens = check_tokens("tokens", tokens)
-        shared = _check_array("shared", shared, 2, "(L, d_k)")
-        rotations = _check_array("rotations", rotations, 3, "(rounds, d_k, b/2)")
+        shared = check_array("shared", shared, 2, "(L, d_k)")
+        rotations = check_array("rotations", rotations, 3, "(rounds, d_k, b/2)")
         if not 2 <= len(tokens) <= LONGEST:
             raise ValueError(f"tokens: wanted 2 to {LONGEST}, got {len(tokens)}")
         if len(shared) != len(tokens):
@@ -96,8 +94,7 @@ class HashRounds(HashFigure):
         rounds = check_count("rounds", rounds, 1, len(rotations))
         query = check_count("query", query, 0, len(tokens) - 1)
         check_flag("causal", causal)
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {
             "tokens": tokens,
             "shared": shared,

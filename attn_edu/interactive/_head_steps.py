@@ -9,8 +9,9 @@ import numpy as np
 from attn_edu.checks import check_divides
 from attn_edu.core import multi_head
 
-from ._attention_explorer import check_matrix, check_tokens, count, distinct
+from ._checks import check_caption, check_count, check_matrix, check_tokens
 from ._figure import Figure
+from ._texts import count, distinct, number
 
 ROWS, WIDTH, STEPS = 6, 8, 7  # more rows or columns do not fit a page
 
@@ -99,12 +100,8 @@ class HeadSteps(Figure):
             if len(tokens) != rows:
                 raise ValueError(f"tokens: wanted {rows}, one for each row of x, got {len(tokens)}")
         for name, value, low, high in (("step", step, 1, STEPS), ("selected", selected, 0, rows - 1)):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer):
-                raise TypeError(f"{name}: wanted an integer, got {type(value).__name__}")
-            if not low <= value <= high:
-                raise ValueError(f"{name}: wanted {low} to {high}, got {value}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+            check_count(name, value, low, high)
+        check_caption(caption)
         self.state = {
             "x": x,
             **weights,
@@ -170,7 +167,7 @@ class HeadSteps(Figure):
         )
         output = "\n".join(
             f'<tr><th scope="row" dir="auto">{html.escape(token)}</th>'
-            + "".join(f"<td>{round(float(y), 2) + 0.0:.2f}</td>".replace("-", "−") for y in row)
+            + "".join(f"<td>{number(y)}</td>" for y in row)
             + "</tr>"
             for token, row in zip(self._labels(), self.output, strict=True)
         )

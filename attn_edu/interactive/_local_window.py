@@ -9,9 +9,9 @@ import numpy as np
 from attn_edu.checks import check_flag, check_width
 from attn_edu.np_ops import masked_softmax
 
-from ._attention_explorer import check_tokens
+from ._checks import check_caption, check_tokens, check_vector
 from ._figure import Figure
-from ._weighted_sum_plane import _check_vector
+from ._texts import number
 
 LARGEST = 14  # places; more do not fit a phone
 
@@ -67,7 +67,7 @@ class LocalWindow(Figure):
         labels: Sequence[str] | None = None,
         caption: str | None = None,
     ) -> None:
-        scores = _check_vector("scores", scores)
+        scores = check_vector("scores", scores)
         S = len(scores)
         if not 1 <= S <= LARGEST:
             raise ValueError(f"scores: wanted 1 to {LARGEST} places, got {S}")
@@ -82,8 +82,7 @@ class LocalWindow(Figure):
         labels = check_tokens("labels", [str(s) for s in range(S)] if labels is None else labels)
         if len(labels) != S:
             raise ValueError(f"labels: wanted {S} names as in scores, got {len(labels)}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {
             "scores": scores,
             "p": float(p),
@@ -131,7 +130,7 @@ class LocalWindow(Figure):
         columns = zip(state["labels"], state["scores"], self.softmax, self.bell, self.weights, strict=True)
         body = "\n".join(
             f'<tr><th scope="row" dir="auto">{html.escape(label)}</th>'
-            + "".join(f"<td>{round(float(x), 2) + 0.0:.2f}</td>".replace("-", "−") for x in numbers)
+            + "".join(f"<td>{number(x)}</td>" for x in numbers)
             + "</tr>"
             for label, *numbers in columns
         )

@@ -7,8 +7,8 @@ import numpy as np
 
 from attn_edu.vision import block_order, memory_1d, memory_2d
 
+from ._checks import check_array, check_caption, check_count
 from ._figure import Figure
-from ._patch_lens import _check_array
 
 WIDEST = 12  # pixels in a row or column; more are too small to tap on a phone
 
@@ -68,7 +68,7 @@ class MemoryBlocks(Figure):
         w_m: int = 0,
         caption: str | None = None,
     ) -> None:
-        image = _check_array("image", image, 2, "(H, W)")
+        image = check_array("image", image, 2, "(H, W)")
         height, width = image.shape
         if max(height, width) > WIDEST:
             raise ValueError(f"image: wanted at most {WIDEST} × {WIDEST} pixels, got {height} × {width}")
@@ -79,12 +79,8 @@ class MemoryBlocks(Figure):
         given |= {"l_q": (l_q, 1, count), "l_m": (l_m, 0, count), "h_q": (h_q, 1, height), "w_q": (w_q, 1, width)}
         given |= {"h_m": (h_m, 0, height), "w_m": (w_m, 0, width)}
         for name, (value, least, most) in given.items():
-            if isinstance(value, bool) or not isinstance(value, int | np.integer):
-                raise TypeError(f"{name}: wanted an integer, got {type(value).__name__}")
-            if not least <= value <= most:
-                raise ValueError(f"{name}: wanted {least} to {most}, got {value}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+            check_count(name, value, least, most)
+        check_caption(caption)
         self.state = {"image": image, **{name: int(value) for name, (value, *_) in given.items()}, "caption": caption}
 
     @property

@@ -8,8 +8,9 @@ import numpy as np
 
 from attn_edu.np_ops import masked_softmax
 
-from ._attention_explorer import check_matrix, check_tokens, count, distinct
+from ._checks import check_caption, check_integer, check_matrix, check_tokens
 from ._figure import Figure
+from ._texts import count, distinct, number
 
 LARGEST = 8  # users, films or features; more do not fit a phone
 
@@ -91,12 +92,10 @@ class MoviesAndUsers(Figure):
                 i, f = np.argwhere(np.abs(matrix) > 1)[0]
                 raise ValueError(f"{name}: wanted numbers from -1 to 1, got {matrix[i, f]:g} at [{i}, {f}]")
         for name, index, rows in (("user", user, "users"), ("film", film, "films")):
-            if isinstance(index, bool) or not isinstance(index, int | np.integer):
-                raise TypeError(f"{name}: wanted an integer, got {type(index).__name__}")
+            check_integer(name, index)
             if not 0 <= index < len(names[rows]):
                 raise ValueError(f"{name}: wanted 0 to {len(names[rows]) - 1}, one of {rows}, got {index}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {
             **names,
             "preferences": preferences,
@@ -131,7 +130,7 @@ class MoviesAndUsers(Figure):
         i = self.state["user"]
         order = np.argsort(-self.weights[i], kind="stable")[:3]
         first = ", ".join(f"{films[j]} {self.weights[i, j]:.2f}" for j in order)
-        mixed = ", ".join(f"{name} {_signed(x)}" for name, x in zip(self.state["features"], self.ideal[i], strict=True))
+        mixed = ", ".join(f"{name} {number(x)}" for name, x in zip(self.state["features"], self.ideal[i], strict=True))
         return (
             f"{count(len(users), 'user', 'users')}, {count(len(films), 'film', 'films')} and the scores between them. "
             f"“{users[i]}” gives most weight to {first}. Ideal film: {mixed}."
@@ -144,8 +143,8 @@ class MoviesAndUsers(Figure):
         head += "".join(f'<th scope="col" dir="auto">ideal {html.escape(name)}</th>' for name in self.state["features"])
         body = "\n".join(
             f'<tr><th scope="row" dir="auto">{html.escape(user)}</th>'
-            + "".join(f"<td>{_signed(s)} → {w:.2f}</td>" for s, w in zip(scores, weights, strict=True))
-            + "".join(f"<td>{_signed(x)}</td>" for x in ideal)
+            + "".join(f"<td>{number(s)} → {w:.2f}</td>" for s, w in zip(scores, weights, strict=True))
+            + "".join(f"<td>{number(x)}</td>" for x in ideal)
             + "</tr>"
             for user, scores, weights, ideal in zip(users, self.scores, self.weights, self.ideal, strict=True)
         )
@@ -160,14 +159,3 @@ class MoviesAndUsers(Figure):
 </tbody>
 </table>
 </div>"""
-
-
-def _signed(x: float) -> str:
-    """Write a number with two decimals and a true minus.
-
-    Examples
-    --------
-    >>> _signed(-0.5), _signed(-0.001)
-    ('−0.50', '0.00')
-    """
-    return f"{round(float(x), 2) + 0.0:.2f}".replace("-", "−")

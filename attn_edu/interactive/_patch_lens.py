@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from ._attention_explorer import check_tokens
+from ._checks import check_array, check_caption, check_count, check_sums, check_tokens
 from ._figure import Figure
 
 MOST = 6  # images; more do not fit a row of buttons on a phone
 DEEPEST = 12  # layers, and heads
 WIDEST = 6  # patches in a row
-SLACK = 0.02  # by how much a row of rounded weights may miss 1
 
 
 class PatchLens(Figure):
@@ -73,8 +72,8 @@ class PatchLens(Figure):
         token: int = 0,
         caption: str | None = None,
     ) -> None:
-        images = _check_array("images", images, 3, "(N, side, side)")
-        maps = _check_array("maps", maps, 5, "(N, layers, h, T, T)")
+        images = check_array("images", images, 3, "(N, side, side)")
+        maps = check_array("maps", maps, 5, "(N, layers, h, T, T)")
         labels = check_tokens("labels", labels)
         if not 1 <= len(images) <= MOST:
             raise ValueError(f"images: wanted 1 to {MOST}, got {len(images)}")
@@ -94,17 +93,12 @@ class PatchLens(Figure):
             raise ValueError(f"maps: wanted T = 1 + g² for g × g patches, g from 1 to {WIDEST}, got {maps.shape}")
         if images.shape[1] % wide:
             raise ValueError(f"images: wanted a side that {wide} patches divide, got {images.shape[1]}")
-        if maps.min() < 0 or np.abs(maps.sum(-1) - 1).max() > SLACK:
-            raise ValueError(f"maps: wanted rows of weights that sum to 1, up to {SLACK} after rounding, got others")
+        check_sums("maps", maps)
         given = {"image": (image, 0, count - 1), "layer": (layer, 1, layers)}
         given |= {"head": (head, 0, heads), "token": (token, 0, rows - 1)}
         for name, (value, least, most) in given.items():
-            if isinstance(value, bool) or not isinstance(value, int | np.integer):
-                raise TypeError(f"{name}: wanted an integer, got {type(value).__name__}")
-            if not least <= value <= most:
-                raise ValueError(f"{name}: wanted {least} to {most}, got {value}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+            check_count(name, value, least, most)
+        check_caption(caption)
         self.state = {
             "images": images,
             "maps": maps,
@@ -170,27 +164,3 @@ class PatchLens(Figure):
 </tbody>
 </table>
 </div>"""
-
-
-def _check_array(name: str, array: Any, axes: int, wanted: str) -> np.ndarray:
-    """Check an array of finite numbers with so many axes and return a read-only copy in float64.
-
-    Examples
-    --------
-    >>> _check_array("images", np.ones((2, 2)), 3, "(N, side, side)")
-    Traceback (most recent call last):
-    ValueError: images: wanted shape (N, side, side), got (2, 2)
-    """
-    try:
-        array = np.asarray(array)
-    except ValueError:
-        raise ValueError(f"{name}: wanted shape {wanted}, got parts of different lengths") from None
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"{name}: wanted an array of real numbers, got dtype {array.dtype}")
-    if array.ndim != axes or array.size == 0:
-        raise ValueError(f"{name}: wanted shape {wanted}, got {array.shape}")
-    array = array.astype(np.float64)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name}: wanted finite numbers, got {array[~np.isfinite(array)][0]}")
-    array.setflags(write=False)
-    return array

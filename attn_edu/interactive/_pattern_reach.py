@@ -15,6 +15,7 @@ from attn_edu.sparse import (
     window_pattern,
 )
 
+from ._checks import check_caption, check_integer
 from ._figure import Figure
 
 LONGEST = 48  # places; more would be too fine for a phone
@@ -106,13 +107,11 @@ class PatternReach(Figure):
             numbers[name] = (value, 1, LONGEST)
         numbers |= {"summary": (summary, 1, stride), "places": (places, 1, length), "query": (query, 0, 0)}
         for name, (value, least, most) in numbers.items():
-            if isinstance(value, bool) or not isinstance(value, int | np.integer):
-                raise TypeError(f"{name}: wanted an integer, got {type(value).__name__}")
+            check_integer(name, value)
             most = length - 1 if name == "query" else most
             if not least <= value <= most:
                 raise ValueError(f"{name}: wanted {least} to {most}, got {value}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {name: int(value) for name, (value, *_) in numbers.items()}
         self.state |= {"pattern": pattern, "causal": causal, "in_turn": in_turn, "caption": caption}
 

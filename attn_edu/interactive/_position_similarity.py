@@ -9,8 +9,9 @@ import numpy as np
 from attn_edu.checks import check_positive
 from attn_edu.positions import sinusoidal_positions
 
-from ._attention_explorer import check_matrix, check_tokens
-from ._chart import ChartFigure
+from ._checks import check_caption, check_count, check_matrix, check_tokens
+from ._figure import ChartFigure
+from ._texts import number
 
 LONGEST = 64  # positions; more are too small to see on a phone
 WIDEST = 512  # numbers in a sinusoidal position
@@ -86,8 +87,7 @@ class PositionSimilarity(ChartFigure):
         if table not in (SINUSOIDAL, *checked):
             raise ValueError(f"table: wanted one of {', '.join([SINUSOIDAL, *checked])}, got {table}")
         position = check_count("position", length // 4 if position is None else position, 0, length - 1)
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {
             "length": length,
             "d_model": d_model,
@@ -124,7 +124,7 @@ class PositionSimilarity(ChartFigure):
         how = f"{len(row)} {state['table']} positions of width {self.vectors.shape[1]}"
         if state["table"] == SINUSOIDAL:
             how += f", base {state['base']:.6g}"
-        near = " and ".join(f"to {j} {_number(row[j])}" for j in (i - 1, i + 1) if 0 <= j < len(row))
+        near = " and ".join(f"to {j} {number(row[j])}" for j in (i - 1, i + 1) if 0 <= j < len(row))
         places = np.arange(len(row))
         even = np.allclose(similarity, similarity[0][np.abs(places[:, None] - places)], rtol=0, atol=1e-9)
         found = "Only the distance counts" if even else "The distance alone does not decide"
@@ -136,7 +136,7 @@ class PositionSimilarity(ChartFigure):
         row = self.similarity[i]
         caption = html.escape(self.state["caption"] or "")
         head = "".join(f'<th scope="col">{_offset(j - i)}</th>' for j in range(len(row)))
-        cells = "".join(f"<td>{_number(number)}</td>" for number in row)
+        cells = "".join(f"<td>{number(x)}</td>" for x in row)
         return f"""\
 <div class="attn-scroll" tabindex="0" role="region" aria-label="Similarity by offset">
 <table>
@@ -147,43 +147,6 @@ class PositionSimilarity(ChartFigure):
 </tbody>
 </table>
 </div>"""
-
-
-def check_count(name: str, number: Any, low: int, high: int) -> int:
-    """Check that an argument is an integer between two bounds, and return it.
-
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    number : Any
-        The argument as it came.
-    low, high : int
-        The bounds, both allowed.
-
-    Returns
-    -------
-    int
-        The number.
-
-    Raises
-    ------
-    TypeError
-        If it is not an integer.
-    ValueError
-        If it is out of bounds.
-
-    Examples
-    --------
-    >>> check_count("length", 2, 3, 64)
-    Traceback (most recent call last):
-    ValueError: length: wanted 3 to 64, got 2
-    """
-    if isinstance(number, bool) or not isinstance(number, int | np.integer):
-        raise TypeError(f"{name}: wanted an integer, got {type(number).__name__}")
-    if not low <= number <= high:
-        raise ValueError(f"{name}: wanted {low} to {high}, got {number}")
-    return int(number)
 
 
 def _check_tables(tables: Any, length: int) -> dict[str, list[list[float]]]:
@@ -212,17 +175,6 @@ def _check_tables(tables: Any, length: int) -> dict[str, list[list[float]]]:
             raise ValueError(f"tables: wanted rows that are not all 0, got one at {int(empty.argmax())} in {name!r}")
         checked[name] = rows.tolist()
     return checked
-
-
-def _number(number: float) -> str:
-    """Write a similarity with two decimals and a true minus.
-
-    Examples
-    --------
-    >>> _number(-0.001), _number(-0.5)
-    ('0.00', '−0.50')
-    """
-    return f"{round(float(number), 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _offset(offset: int) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 from attn_edu.checks import check_flag, check_positive
 from attn_edu.positions import rotary
 
-from ._chart import ChartFigure
-from ._position_similarity import check_count
-from ._weighted_sum_plane import _check_vector
+from ._checks import check_caption, check_count, check_vector
+from ._figure import ChartFigure
+from ._texts import number
 
 WIDEST = 8  # numbers in a query: four pairs
 LONGEST = 128  # positions
@@ -72,7 +72,7 @@ class RotatingPairs(ChartFigure):
         together: bool = False,
         caption: str | None = None,
     ) -> None:
-        query, key = _check_vector("query", query), _check_vector("key", key)
+        query, key = check_vector("query", query), check_vector("key", key)
         if len(query) % 2 or len(query) > WIDEST:
             raise ValueError(f"query: wanted an even number of numbers, at most {WIDEST}, got {len(query)}")
         if len(key) != len(query):
@@ -82,8 +82,7 @@ class RotatingPairs(ChartFigure):
         query_position = check_count("query_position", query_position, 0, positions - 1)
         key_position = check_count("key_position", key_position, 0, positions - 1)
         check_flag("together", together)
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {
             "query": query,
             "key": key,
@@ -142,7 +141,7 @@ class RotatingPairs(ChartFigure):
         pairs = f"{len(self.parts)} pair" + ("" if len(self.parts) == 1 else "s")
         return (
             f"A query at position {i} and a key at position {j}, turned by rotary positions in {pairs}, "
-            f"base {state['base']:.6g}. Their score is {_number(self.score)}, as for every two positions with "
+            f"base {state['base']:.6g}. Their score is {number(self.score)}, as for every two positions with "
             f"offset {j - i}."
         ).replace("-", "−")
 
@@ -152,7 +151,7 @@ class RotatingPairs(ChartFigure):
         turned = (degrees * self.state["query_position"], degrees * self.state["key_position"])
         body = "\n".join(
             f'<tr><th scope="row">pair {c}</th><td>{each:.2f}°</td><td>{by_i:.1f}°</td><td>{by_j:.1f}°</td>'
-            f"<td>{_number(part)}</td></tr>"
+            f"<td>{number(part)}</td></tr>"
             for c, (each, by_i, by_j, part) in enumerate(zip(degrees, *turned, self.parts, strict=True), start=1)
         )
         caption = html.escape(self.state["caption"] or "Each pair turns by its own angle.")
@@ -164,18 +163,7 @@ class RotatingPairs(ChartFigure):
 <th scope="col">key turned</th><th scope="col">contribution</th></tr></thead>
 <tbody>
 {body}
-<tr><th scope="row">score</th><td></td><td></td><td></td><td>{_number(self.score)}</td></tr>
+<tr><th scope="row">score</th><td></td><td></td><td></td><td>{number(self.score)}</td></tr>
 </tbody>
 </table>
 </div>"""
-
-
-def _number(number: float) -> str:
-    """Write a number with two decimals and a true minus.
-
-    Examples
-    --------
-    >>> _number(-0.001), _number(-1.5)
-    ('0.00', '−1.50')
-    """
-    return f"{round(float(number), 2) + 0.0:.2f}".replace("-", "−")

@@ -10,8 +10,9 @@ import numpy as np
 from attn_edu.checks import check_flag, check_positive
 from attn_edu.np_ops import masked_softmax
 
-from ._attention_explorer import check_matrix, check_tokens, distinct
+from ._checks import check_caption, check_integer, check_matrix, check_tokens
 from ._figure import Figure
+from ._texts import distinct, number
 
 LARGEST = 16  # widths or keys; more do not fit a phone
 
@@ -86,16 +87,14 @@ class ScaleDial(Figure):
             raise ValueError(f"key_tokens: wanted {S} names as in products, got {len(key_tokens)}")
         if width is None:
             width = widths[-1]
-        if isinstance(width, bool) or not isinstance(width, int | np.integer):
-            raise TypeError(f"width: wanted an integer, got {type(width).__name__}")
+        check_integer("width", width)
         if width not in widths:
             raise ValueError(f"width: wanted one of widths, {', '.join(map(str, widths))}, got {width}")
         if isinstance(divide, np.bool_):
             divide = bool(divide)
         check_flag("divide", divide)
         check_positive("temperature", temperature)
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {
             "products": products,
             "widths": widths,
@@ -144,7 +143,7 @@ class ScaleDial(Figure):
         """Write scores, weights and slopes as an HTML table."""
         rows = zip(distinct(self.state["key_tokens"]), self.scores, self.weights, self.slopes, strict=True)
         body = "\n".join(
-            f'<tr><th scope="row" dir="auto">{html.escape(key)}</th><td>{_signed(score)}</td><td>{weight:.2f}</td>'
+            f'<tr><th scope="row" dir="auto">{html.escape(key)}</th><td>{number(score)}</td><td>{weight:.2f}</td>'
             f"<td>{_brief(slope)}</td></tr>"
             for key, score, weight, slope in rows
         )
@@ -183,17 +182,6 @@ def _check_widths(widths: Any) -> list[int]:
             raise ValueError(f"widths: wanted each above the one before, got {width} after {before}")
         before = int(width)
     return [int(width) for width in widths]
-
-
-def _signed(x: float) -> str:
-    """Write a score with two decimals and a true minus.
-
-    Examples
-    --------
-    >>> _signed(-0.5)
-    '−0.50'
-    """
-    return f"{round(float(x), 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _brief(x: float) -> str:

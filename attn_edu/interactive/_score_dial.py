@@ -10,9 +10,9 @@ import numpy as np
 from attn_edu.core import scaled_dot_product
 from attn_edu.scores import additive, cosine, dot, general
 
-from ._attention_explorer import check_matrix, check_tokens, distinct
-from ._chart import ChartFigure
-from ._weighted_sum_plane import _check_vector, _pair
+from ._checks import check_between, check_caption, check_matrix, check_tokens, check_vector
+from ._figure import ChartFigure
+from ._texts import distinct, pair
 
 MOST = 6  # keys; more bars are too narrow on a phone
 LIMIT = 3  # both axes end at plus and minus this
@@ -91,7 +91,7 @@ class ScoreDial(ChartFigure):
         names = [chr(65 + j) for j in range(len(key))] if names is None else check_tokens("names", names)
         if len(names) != len(key):
             raise ValueError(f"names: wanted {len(key)} as in key, got {len(names)}")
-        query = _check_vector("query", query)
+        query = check_vector("query", query)
         if query.shape != (2,):
             raise ValueError(f"query: wanted 2 numbers, got {len(query)}")
         for name, array in (("key", key), ("query", query)):
@@ -100,12 +100,8 @@ class ScoreDial(ChartFigure):
         numbers = {"beta": beta, "turn": turn, "stretch": stretch}
         for name, number in numbers.items():
             low, high = RANGES[name]
-            if isinstance(number, bool) or not isinstance(number, int | float | np.number):
-                raise TypeError(f"{name}: wanted a number, got {type(number).__name__}")
-            if not low <= number <= high:
-                raise ValueError(f"{name}: wanted {low} to {high}, got {number}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+            check_between(name, number, low, high)
+        check_caption(caption)
         self.state = {
             "key": key,
             "names": names,
@@ -140,7 +136,7 @@ class ScoreDial(ChartFigure):
         state, names = self.state, distinct(self.state["names"])
         most = [f"{score} {most_of(row, names)}" for score, row in zip(SCORES, self.weights, strict=True)]
         return (
-            f"{len(names)} keys in the plane and a query at {_pair(state['query'])}. β is {state['beta']:g}; W_a "
+            f"{len(names)} keys in the plane and a query at {pair(state['query'])}. β is {state['beta']:g}; W_a "
             f"multiplies a key's first feature by {state['stretch']:g} and turns it by {state['turn']:g} degrees. "
             f"Most weight: {', '.join(most)}."
         )

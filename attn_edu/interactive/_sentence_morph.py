@@ -9,8 +9,9 @@ import numpy as np
 from attn_edu.checks import check_divides, check_flag
 from attn_edu.core import multi_head
 
-from ._attention_explorer import check_matrix, check_tokens, distinct
+from ._checks import check_caption, check_integer, check_matrix, check_tokens
 from ._figure import Figure
+from ._texts import distinct, number
 
 LONGEST = 8  # words; more do not fit on a phone
 WIDEST = 8  # heads, and numbers in an output
@@ -100,21 +101,19 @@ class SentenceMorph(Figure):
         W_V = check_matrix("W_V", W_V, "(d, h·d_v)", width)
         W_O = check_matrix("W_O", W_O, "(h·d_v, d_out)", {"h·d_v": (W_V.shape[1], "W_V")})
         check_divides("heads", heads, W_Q=W_Q.shape[1], W_V=W_V.shape[1])
-        for name, number in (("heads", heads), ("W_O: columns", W_O.shape[1])):
-            if number > WIDEST:
-                raise ValueError(f"{name}: wanted at most {WIDEST}, got {number}")
+        for name, size in (("heads", heads), ("W_O: columns", W_O.shape[1])):
+            if size > WIDEST:
+                raise ValueError(f"{name}: wanted at most {WIDEST}, got {size}")
         if positions is not None:
             positions = check_matrix("positions", positions, "(L, d)", width | {"L": (L, "tokens")})
-        if isinstance(selected, bool) or not isinstance(selected, int | np.integer):
-            raise TypeError(f"selected: wanted an integer, got {type(selected).__name__}")
+        check_integer("selected", selected)
         if not 0 <= selected < L:
             raise ValueError(f"selected: wanted 0 to {L - 1}, a word, got {selected}")
         check_flag("swapped", swapped)
         check_flag("placed", placed)
         if placed and positions is None:
             raise ValueError("placed: wanted False where there are no positions, got True")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {
             "tokens": tokens,
             "x": x,
@@ -177,7 +176,7 @@ class SentenceMorph(Figure):
         """Write the output in both readings as an HTML table."""
         body = "\n".join(
             f'<tr><th scope="row" dir="auto">{html.escape(sentence)}</th>'
-            + "".join(f"<td>{_number(number)}</td>" for number in output)
+            + "".join(f"<td>{number(x, 4)}</td>" for x in output)
             + "</tr>"
             for sentence, output in zip(self._sentences(), self.outputs, strict=True)
         )
@@ -194,17 +193,6 @@ class SentenceMorph(Figure):
 </tbody>
 </table>
 </div>"""
-
-
-def _number(number: float) -> str:
-    """Write a number with four decimals and a true minus.
-
-    Examples
-    --------
-    >>> _number(-0.00001), _number(-1.5)
-    ('0.0000', '−1.5000')
-    """
-    return f"{round(number, 4) + 0.0:.4f}".replace("-", "−")
 
 
 def _check_order(order: Any, L: int) -> list[int]:

@@ -9,9 +9,9 @@ import numpy as np
 from attn_edu.checks import check_flag, check_positive
 from attn_edu.core import soft_dictionary
 
-from ._attention_explorer import check_matrix, check_tokens, distinct
+from ._checks import check_caption, check_matrix, check_tokens, check_vector
 from ._figure import Figure
-from ._weighted_sum_plane import _check_vector, _pair
+from ._texts import distinct, number, pair
 
 LARGEST = 8  # entries; more crowd the plane
 
@@ -85,11 +85,11 @@ class SoftLookup(Figure):
             raise ValueError(f"key: wanted shape (S, 2), got {key.shape}")
         if not 1 <= len(key) <= LARGEST:
             raise ValueError(f"key: wanted 1 to {LARGEST} entries, got {len(key)}")
-        value, labels = _check_vector("value", value), check_tokens("labels", labels)
+        value, labels = check_vector("value", value), check_tokens("labels", labels)
         for name, entries in (("value", value), ("labels", labels)):
             if len(entries) != len(key):
                 raise ValueError(f"{name}: wanted {len(key)} entries as in key, got {len(entries)}")
-        query = _check_vector("query", query)
+        query = check_vector("query", query)
         if len(query) != 2:
             raise ValueError(f"query: wanted shape (2,), got {query.shape}")
         check_positive("temperature", temperature)
@@ -97,8 +97,7 @@ class SoftLookup(Figure):
         features = check_tokens("features", features)
         if len(features) != 2:
             raise ValueError(f"features: wanted two names, got {len(features)}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {
             "key": key,
             "value": value,
@@ -136,15 +135,15 @@ class SoftLookup(Figure):
         order = [j for j in np.argsort(-weights, kind="stable") if weights[j]]
         parts = ", ".join(f"{names[j]} {weights[j]:.2f}" for j in order)
         how = "A hard lookup" if state["hard"] else f"A soft lookup at temperature {state['temperature']:.3g}"
-        return f"{how}: the query {_pair(state['query'])} finds {_number(self.output)}. Weights: {parts}."
+        return f"{how}: the query {pair(state['query'])} finds {number(self.output)}. Weights: {parts}."
 
     def table(self) -> str:
         """Write keys, scores, weights and values as an HTML table."""
         state = self.state
         rows = zip(distinct(state["labels"]), state["key"], state["key"] @ state["query"], self.weights, strict=True)
         body = "\n".join(
-            f'<tr><th scope="row" dir="auto">{html.escape(name)}</th><td>{_pair(key)}</td><td>{_number(score)}</td>'
-            f"<td>{weight:.2f}</td><td>{_number(value)}</td></tr>"
+            f'<tr><th scope="row" dir="auto">{html.escape(name)}</th><td>{pair(key)}</td><td>{number(score)}</td>'
+            f"<td>{weight:.2f}</td><td>{number(value)}</td></tr>"
             for (name, key, score, weight), value in zip(rows, state["value"], strict=True)
         )
         caption = html.escape(state["caption"] or "Entries, their scores with the query, weights and values.")
@@ -159,14 +158,3 @@ class SoftLookup(Figure):
 </tbody>
 </table>
 </div>"""
-
-
-def _number(number: float) -> str:
-    """Write a number with two decimals and a true minus.
-
-    Examples
-    --------
-    >>> _number(-0.001), _number(-1.5)
-    ('0.00', '−1.50')
-    """
-    return f"{round(number, 2) + 0.0:.2f}".replace("-", "−")

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ._attention_explorer import check_matrix, check_tokens
+from ._checks import SLACK, check_caption, check_count, check_matrix, check_tokens
 from ._figure import Figure
 
 MOST = 24  # words; more would leave the screen of a phone
-SLACK = 0.02  # that rounded weights of a row may be off 1
 
 
 class TapeReader(Figure):
@@ -59,12 +58,8 @@ class TapeReader(Figure):
         sums = weights.sum(1)
         if (np.abs(sums - 1) > SLACK)[sums != 0].any():
             raise ValueError(f"weights: wanted rows that sum to 1, up to {SLACK} after rounding, got others")
-        if isinstance(reading, bool) or not isinstance(reading, int | np.integer):
-            raise TypeError(f"reading: wanted an integer, got {type(reading).__name__}")
-        if not 0 <= reading < len(words):
-            raise ValueError(f"reading: wanted 0 to {len(words) - 1}, got {reading}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_count("reading", reading, 0, len(words) - 1)
+        check_caption(caption)
         self.state = {"words": words, "weights": weights, "reading": int(reading), "caption": caption}
 
     @property

@@ -8,10 +8,9 @@ import numpy as np
 
 from attn_edu.checks import check_choice
 
-from ._attention_explorer import check_tokens
+from ._checks import check_array, check_between, check_caption, check_sums, check_tokens
 from ._figure import Figure
-from ._patch_lens import SLACK, _check_array
-from ._scale_dial import _signed
+from ._texts import number
 
 MOST = 4  # heads; more maps do not fit a phone side by side
 WIDEST = 20  # tokens
@@ -79,27 +78,22 @@ class ThetaDial(Figure):
         layers: Sequence[str] = ("layer 1", "layer 2"),
         caption: str | None = None,
     ) -> None:
-        maps = _check_array("maps", maps, 4, "(2, h, T, T)")
+        maps = check_array("maps", maps, 4, "(2, h, T, T)")
         count, heads, rows, columns = maps.shape
         if count != 2 or rows != columns:
             raise ValueError(f"maps: wanted shape (2, h, T, T), got {maps.shape}")
         if heads > MOST or rows > WIDEST:
             raise ValueError(f"maps: wanted at most {MOST} heads and {WIDEST} tokens, got {heads} and {rows}")
-        if maps.min() < 0 or np.abs(maps.sum(-1) - 1).max() > SLACK:
-            raise ValueError(f"maps: wanted rows of weights that sum to 1, up to {SLACK} after rounding, got others")
-        Theta = _check_array("Theta", Theta, 3, "(2, h, h)")
+        check_sums("maps", maps)
+        Theta = check_array("Theta", Theta, 3, "(2, h, h)")
         if Theta.shape != (2, heads, heads):
             raise ValueError(f"Theta: wanted shape (2, h, h) with h = {heads} as in maps, got {Theta.shape}")
-        if isinstance(mixing, bool) or not isinstance(mixing, int | float | np.number):
-            raise TypeError(f"mixing: wanted a number, got {type(mixing).__name__}")
-        if not 0 <= mixing <= 1:
-            raise ValueError(f"mixing: wanted 0 to 1, got {mixing}")
+        check_between("mixing", mixing, 0, 1)
         check_choice("norm", norm, NORMS)
         layers = check_tokens("layers", layers)
         if len(layers) != 2:
             raise ValueError(f"layers: wanted 2 names as in maps, got {len(layers)}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {
             "maps": maps,
             "Theta": Theta,
@@ -143,7 +137,7 @@ class ThetaDial(Figure):
         return (
             f"Attention maps of {state['layers'][0]} and {state['layers'][1]}, {maps.shape[1]} heads each, "
             f"Θ {100 * state['mixing']:.0f}% of the way, {names[state['norm']]}. "
-            f"Similarity {_signed(self.similarity)}, centred {_signed(self.centred)}. "
+            f"Similarity {number(self.similarity)}, centred {number(self.centred)}. "
             f"Rows sum to {_span(self.row_sums)}; {100 * (maps < 0).mean():.0f}% of the entries are negative."
         )
 
@@ -192,5 +186,5 @@ def _span(values: np.ndarray) -> str:
     >>> _span(np.array([1.0, -0.5, 0.25])), _span(np.array([1.0, 1.0001]))
     ('−0.50 to 1.00', '1.00')
     """
-    least, most = _signed(values.min()), _signed(values.max())
+    least, most = number(values.min()), number(values.max())
     return least if least == most else f"{least} to {most}"

@@ -8,12 +8,12 @@ import numpy as np
 
 from attn_edu.checks import check_choice, check_flag
 
-from ._attention_explorer import check_matrix, check_tokens, distinct
+from ._checks import SLACK, check_caption, check_integer, check_matrix, check_tokens
 from ._figure import Figure
+from ._texts import distinct
 
 MOST = 6  # pairs of sentences; more do not fit a row of buttons on a phone
 PARTS = 10_000  # weights are kept in ten-thousandths, so that sums are exact
-SLACK = 0.02  # by how much a row of rounded weights may miss 1
 
 
 class TranslationAlignment(Figure):
@@ -108,13 +108,11 @@ class TranslationAlignment(Figure):
             truth = bool(truth)
         check_flag("truth", truth)
         for name, number in {"example": example, "word": word}.items():
-            if isinstance(number, bool) or not isinstance(number, int | np.integer):
-                raise TypeError(f"{name}: wanted an integer, got {type(number).__name__}")
+            check_integer(name, number)
             count = len(sources) if name == "example" else len((targets if side == "target" else sources)[example])
             if not 0 <= number < count:
                 raise ValueError(f"{name}: wanted 0 to {count - 1}, got {number}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {
             "sources": sources,
             "targets": targets,

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ._attention_explorer import check_matrix, check_tokens, count, distinct
+from ._checks import check_caption, check_matrix, check_tokens, check_vector
 from ._figure import Figure
+from ._texts import count, distinct, pair
 
 LARGEST = 8  # inputs; more are too many to drag
 MOST = 10  # the largest importance that a slider can show
@@ -69,7 +70,7 @@ class WeightedSumPlane(Figure):
             raise ValueError(f"points: wanted shape (S, 2), got {points.shape}")
         if not 1 <= len(points) <= LARGEST:
             raise ValueError(f"points: wanted 1 to {LARGEST} points, got {len(points)}")
-        importance = np.ones(len(points)) if importance is None else _check_vector("importance", importance)
+        importance = np.ones(len(points)) if importance is None else check_vector("importance", importance)
         if len(importance) != len(points):
             raise ValueError(f"importance: wanted {len(points)} numbers as in points, got {len(importance)}")
         if importance.min() < 0 or importance.max() > MOST:
@@ -82,14 +83,13 @@ class WeightedSumPlane(Figure):
         if limits is None:
             low, high = np.floor(points.min()), np.ceil(points.max())
             limits = [low, high] if low < high else [low - 1, high + 1]
-        limits = _check_vector("limits", limits)
+        limits = check_vector("limits", limits)
         if len(limits) != 2 or not limits[0] < limits[1]:
             raise ValueError(f"limits: wanted two numbers, the lower first, got {limits.tolist()}")
         if points.min() < limits[0] or points.max() > limits[1]:
             wanted = f"from {limits[0]:g} to {limits[1]:g}, the limits"
             raise ValueError(f"points: wanted coordinates {wanted}, got {points.min():g} to {points.max():g}")
-        if not isinstance(caption, str | None):
-            raise TypeError(f"caption: wanted a str, got {type(caption).__name__}")
+        check_caption(caption)
         self.state = {
             "points": points,
             "importance": importance,
@@ -114,15 +114,15 @@ class WeightedSumPlane(Figure):
         terms = " + ".join(f"{weight:.2f} × {name}" for weight, name in zip(self.weights, names, strict=True) if weight)
         return (
             f"{count(len(names), 'input point', 'input points')} in the plane and their weighted sum: "
-            f"output {_pair(self.output)} = {terms}."
+            f"output {pair(self.output)} = {terms}."
         )
 
     def table(self) -> str:
         """Write points and weights as an HTML table."""
         rows = zip(distinct(self.state["labels"]), self.state["points"], self.weights, strict=True)
         body = "\n".join(
-            f'<tr><th scope="row" dir="auto">{html.escape(name)}</th><td>{_pair(point)}</td><td>{weight:.2f}</td>'
-            f"<td>{_pair(weight * point)}</td></tr>"
+            f'<tr><th scope="row" dir="auto">{html.escape(name)}</th><td>{pair(point)}</td><td>{weight:.2f}</td>'
+            f"<td>{pair(weight * point)}</td></tr>"
             for name, point, weight in rows
         )
         caption = html.escape(self.state["caption"] or "Inputs, their weights, and the sum of weight × input.")
@@ -134,61 +134,7 @@ class WeightedSumPlane(Figure):
 <th scope="col">weight × point</th></tr></thead>
 <tbody>
 {body}
-<tr><th scope="row">output</th><td>{_pair(self.output)}</td><td>1.00</td><td>{_pair(self.output)}</td></tr>
+<tr><th scope="row">output</th><td>{pair(self.output)}</td><td>1.00</td><td>{pair(self.output)}</td></tr>
 </tbody>
 </table>
 </div>"""
-
-
-def _pair(point: np.ndarray) -> str:
-    """Write a point.
-
-    Examples
-    --------
-    >>> _pair(np.array([3.0, -0.25]))
-    '(3.00, −0.25)'
-    """
-    return "({:.2f}, {:.2f})".format(*(point.round(2) + 0.0)).replace("-", "−")
-
-
-def _check_vector(name: str, vector: Any) -> np.ndarray:
-    """Check a vector of finite numbers and return a read-only copy in float64.
-
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    vector : Any
-        The argument as it came.
-
-    Returns
-    -------
-    (numbers,) array
-        A copy that cannot be written to.
-
-    Raises
-    ------
-    TypeError
-        If it does not hold real numbers.
-    ValueError
-        If it is not a vector, is empty, or a number is not finite.
-
-    Examples
-    --------
-    >>> _check_vector("importance", [[1.0]])
-    Traceback (most recent call last):
-    ValueError: importance: wanted a vector, got shape (1, 1)
-    """
-    try:
-        array = np.asarray(vector)
-    except ValueError:
-        raise ValueError(f"{name}: wanted a vector, got rows of different lengths") from None
-    if array.dtype.kind not in "fiu" or not array.ndim:
-        raise TypeError(f"{name}: wanted a vector of real numbers, got {type(vector).__name__} of dtype {array.dtype}")
-    if array.ndim != 1 or not array.size:
-        raise ValueError(f"{name}: wanted a vector, got shape {array.shape}")
-    array = array.astype(np.float64)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name}: wanted finite numbers, got {array.tolist()}")
-    array.setflags(write=False)
-    return array

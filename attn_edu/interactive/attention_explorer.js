@@ -65,10 +65,7 @@ function render({ model, el }) {
   let state, rows, columns, map, sum;
   let focus = -1; // the key under the pointer or the keyboard
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
 
   const slider = make("input", "", { type: "range", min: -1, max: 1, step: 0.05 });
   slider.addEventListener("input", () => set({ temperature: Number((10 ** slider.value).toPrecision(3)) }));
@@ -76,8 +73,7 @@ function render({ model, el }) {
   const box = make("input", "", { type: "checkbox" });
   box.addEventListener("change", () => set({ causal: box.checked }));
   const causal = make("label", "", {}, box, "Causal: no later keys");
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => set({ ...first, selected: Math.min(first.selected, rows.length - 1) }));
+  const reset = button("Reset", () => set({ ...first, selected: Math.min(first.selected, rows.length - 1) }));
 
   const controls = make("div", "attn-controls", {}, make("label", "", {}, "Temperature", slider, reading), causal, reset);
   const scroll = make("div", "attn-scroll");
@@ -190,7 +186,7 @@ function render({ model, el }) {
     order.sort((a, b) => weights[i][b] - weights[i][a]);
     const named = order.slice(0, 3).flatMap((j, n) => [n ? ", " : "", word(columns[j]), ` ${weights[i][j].toFixed(2)}`]);
     const others = order.slice(3).map((j) => weights[i][j]);
-    const rest = others.reduce((a, b) => a + b, 0).toFixed(2);
+    const rest = sumOf(others).toFixed(2);
     const tail = others.length > 1 ? `; ${others.length} other keys share ${rest}.` : others.length ? `; the other key ${rest}.` : ".";
     sentence.replaceChildren("“", word(rows[i]), "” attends to ", ...named, tail);
     caption.textContent = state.caption ?? "";
@@ -210,13 +206,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

@@ -3,7 +3,7 @@
 const ORDER = ["row", "column", "row"];
 
 const along = {
-  row: (ways) => ways.map((row) => row.map(() => row.reduce((a, b) => a + b))),
+  row: (ways) => ways.map((row) => row.map(() => sumOf(row))),
   column: (ways) => ways.map((row) => row.map((_, c) => ways.reduce((sum, other) => sum + other[c], 0))),
 };
 const both = (ways) => {
@@ -16,14 +16,10 @@ function render({ model, el }) {
   const first = Object.fromEntries(["layers", "row", "column"].map((name) => [name, model.get(name)]));
   let state, panels;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
 
   const layers = choice("Layers", ["1", "2", "3"], (n) => set({ layers: n + 1 }));
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => set(first));
+  const reset = button("Reset", () => set(first));
   const label = make("span", "attn-reach-label", { "aria-hidden": true }, "Layers");
   const controls = make("div", "attn-controls", {}, make("div", "attn-reach-pick", {}, label, layers.node), reset);
   const body = make("div", "attn-reach-body");
@@ -115,13 +111,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

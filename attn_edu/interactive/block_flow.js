@@ -1,11 +1,10 @@
 // One Transformer block, step by step. Rows are tokens; head n owns the n-th block of columns of Q, K and V.
 
-const times = (a, b) => a.map((row) => b[0].map((_, c) => dot(row, b.map((line) => line[c]))));
 const plus = (a, b) => a.map((row, i) => row.map((x, c) => x + b[i][c]));
 
 // What a norm takes of each row: its mean, and the root of its variance and a little more.
 function spread(row) {
-  const mean = row.reduce((a, b) => a + b) / row.length;
+  const mean = sumOf(row) / row.length;
   const variance = row.reduce((sum, x) => sum + (x - mean) ** 2, 0) / row.length;
   return [mean, Math.sqrt(variance + 1e-5)];
 }
@@ -114,10 +113,7 @@ function render({ model, el }) {
   let focus = [0, 0]; // the number in question: its matrix in the stage, and its column
   const first = model.get("tokens");
 
-  const set = (name, value) => {
-    model.set(name, value);
-    model.save_changes();
-  };
+  const set = (name, value) => setter(model)({ [name]: value });
   const go = (by) => set("stage", order[clamp(order.indexOf(state.stage) + by, 0, order.length - 1)]);
 
   const group = `attn-${Math.random()}`;
@@ -129,26 +125,21 @@ function render({ model, el }) {
     }),
   );
   const map = make("div", "attn-flow-map", { role: "radiogroup", "aria-label": "Step" });
-  const [back, next] = [-1, 1].map((by) => {
-    const button = make("button", "", { type: "button" }, by < 0 ? "← Back" : "Next →");
-    button.addEventListener("click", () => go(by));
-    return button;
-  });
+  const [back, next] = [-1, 1].map((by) => button(by < 0 ? "← Back" : "Next →", () => go(by)));
   const token = make("select");
   token.addEventListener("change", () => set("selected", token.selectedIndex));
   const swap = make("select");
   swap.addEventListener("change", () => put(state.words[swap.selectedIndex]));
-  const undo = make("button", "", { type: "button" }, "Undo");
-  undo.addEventListener("click", () => set("tokens", first));
+  const undo = button("Undo", () => set("tokens", first));
   const norms = choice("Norms", ["norm after", "norm before"], (n) => set("norm_first", n === 1));
   const causal = make("input", "", { type: "checkbox" });
   causal.addEventListener("change", () => set("causal", causal.checked));
   const put = (name) => set("tokens", state.tokens.map((old, i) => (i === state.selected ? name : old)));
 
-  const follow = make("label", "", {}, "Row", token);
+  const which = make("label", "", {}, "Row", token);
   const replace = make("label", "", {}, "Replace by", swap);
   const hide = make("label", "", {}, causal, "causal mask");
-  const controls = make("div", "attn-controls", {}, follow, replace, back, next, undo, norms.node, hide);
+  const controls = make("div", "attn-controls", {}, which, replace, back, next, undo, norms.node, hide);
   const text = make("p", "attn-flow-text", { "aria-live": "polite" });
   const sentence = make("p", "attn-flow-sentence", { "aria-live": "polite" });
   const stage = make("div", "attn-flow-stage", { role: "group", tabindex: 0 });
@@ -350,13 +341,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

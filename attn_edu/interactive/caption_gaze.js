@@ -2,7 +2,6 @@
 
 // One word's weights, or, after the last, those of all words together.
 const gaze = (map, n) => (n < map.length ? map[n] : map[0].map((_, j) => map.reduce((sum, row) => sum + row[j], 0)));
-const largest = (row) => row.indexOf(Math.max(...row));
 const SEEN = 0.005; // smaller weights are not written out
 
 function render({ model, el }) {
@@ -10,10 +9,7 @@ function render({ model, el }) {
   const names = ["images", "captions", "weights", "grid", ...moved, "caption"];
   let state, picks, cells, buttons;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
   const place = (j) => `row ${Math.floor(j / state.grid[1]) + 1}, column ${(j % state.grid[1]) + 1}`;
 
   const controls = make("div", "attn-controls");
@@ -47,8 +43,9 @@ function render({ model, el }) {
     buttons[clamp(state.word + step, 0, buttons.length - 1)].node.focus();
   });
 
-  function build() {
-    const { images, captions, weights, grid, image } = state;
+  // The switches stay while the images and the names of the weights do, or who has turned one would lose it.
+  function offer() {
+    const { images, weights } = state;
     const views = Object.keys(weights);
     picks = {
       image: choice("Image", images.map((_, n) => `${n + 1}`), (n) => set({ word: 0, image: n })),
@@ -61,7 +58,10 @@ function render({ model, el }) {
     shown[1].hidden = views.length < 2;
     controls.hidden = shown.every((node) => node.hidden);
     controls.replaceChildren(...shown);
+  }
 
+  function build() {
+    const { images, captions, grid, image } = state;
     const pixels = images[image];
     [canvas.height, canvas.width] = [pixels.length, pixels[0].length];
     const context = canvas.getContext("2d");
@@ -122,21 +122,17 @@ function render({ model, el }) {
     if (!own || next.images.length !== next.captions.length || next.word > own.length) return;
     if (map?.length !== own.length || map[0].length !== next.grid[0] * next.grid[1]) return;
     if (Object.values(next.weights).some((maps) => maps.length !== next.images.length)) return;
-    const same = state && ["images", "captions", "weights", "grid", "image"].every((name) => next[name] === state[name]);
+    const stays = (...kept) => state && kept.every((name) => next[name] === state[name]);
+    const [same, offered] = [stays("images", "captions", "weights", "grid", "image"), stays("images", "weights")];
     const focused = words.contains(document.activeElement);
     state = next;
+    if (!offered) offer();
     if (!same) build();
     draw();
     if (!same && focused) buttons[state.word].node.focus();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

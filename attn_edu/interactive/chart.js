@@ -1,13 +1,5 @@
 // What figures with a chart share; it stands after kit.js.
 
-// A shape inside an svg element.
-function svg(tag, attributes = {}, ...children) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
-
 // Axes whose drawing stretches while its strokes do not, and whose numbers stand outside, below and left.
 function chart(classes, ...shapes) {
   const grid = svg("g", { class: "attn-grid" });

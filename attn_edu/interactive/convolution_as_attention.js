@@ -1,7 +1,6 @@
 // A 3 × 3 convolution as nine heads. Pixels are in reading order; heads[n][j] is what head n takes of pixel j.
 
 const OFFSETS = [-1, 0, 1].flatMap((a) => [-1, 0, 1].map((b) => [a, b]));
-const total = (numbers) => numbers.reduce((a, b) => a + b, 0);
 
 function look({ image, kernel, row, column, mask, alpha }) {
   const [pixels, parts] = [image.flat(), kernel.flat()];
@@ -14,10 +13,10 @@ function look({ image, kernel, row, column, mask, alpha }) {
   const products = seen.map((x, n) => parts[n] * x);
   const effect = pixels.map((_, j) => dot(parts, heads.map((weights) => weights[j])));
   const outside = OFFSETS.map(([a, b]) => image[row + a]?.[column + b] === undefined);
-  const padded = (beyond) => total(OFFSETS.map(([a, b], n) => parts[n] * (image[row + a]?.[column + b] ?? beyond(row + a, column + b))));
+  const padded = (beyond) => sumOf(OFFSETS.map(([a, b], n) => parts[n] * (image[row + a]?.[column + b] ?? beyond(row + a, column + b))));
   const zero = padded(() => 0);
   const replicate = padded((r, c) => image[clamp(r, 0, last)][clamp(c, 0, width - 1)]);
-  return { heads, seen, products, effect, outside, output: total(products), zero, replicate };
+  return { heads, seen, products, effect, outside, output: sumOf(products), zero, replicate };
 }
 
 // At most so many decimals, fewer for what is not small.
@@ -43,17 +42,13 @@ function render({ model, el }) {
   let state, height, width, cells;
 
   const place = (j) => `row ${Math.floor(j / width) + 1}, column ${(j % width) + 1}`;
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
 
   const mode = choice("Where the weights come from", ["one-hot (mask)", "softmax"], (n) => set({ mask: n === 0 }));
   const slider = make("input", "", { type: "range", min: -8, max: 8, step: 1 });
   slider.addEventListener("input", () => set({ alpha: 2 ** (slider.value / 2) }));
   const reading = make("span", "attn-reading", { "aria-hidden": true });
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => first.row < height && first.column < width && set(first));
+  const reset = button("Reset", () => first.row < height && first.column < width && set(first));
   const controls = make("div", "attn-controls", {}, mode.node, make("label", "", {}, "sharpness α", slider, reading), reset);
 
   const ghosts = OFFSETS.map(() => make("div", "attn-ghost", { "aria-hidden": true }));
@@ -195,13 +190,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

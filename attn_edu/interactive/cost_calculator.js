@@ -19,7 +19,6 @@ const LENGTHS = powers.filter((n) => n >= 64 && n <= 2 ** 20);
 const WIDTHS = LENGTHS.filter((n) => n <= 2 ** 14);
 const headsOf = (width) => powers.filter((h) => h <= 64 && width % h === 0);
 
-const grouped = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ",");
 const three = (x) => grouped(Number(x.toPrecision(3)));
 function count(n) {
   for (const [size, name] of [[1e18, "quintillion"], [1e15, "quadrillion"], [1e12, "trillion"], [1e9, "billion"]])
@@ -46,10 +45,7 @@ function render({ model, el }) {
   const first = Object.fromEntries(moved.map((name) => [name, model.get(name)]));
   let state;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
 
   const slider = (name, text, tell) => {
     const input = make("input", "", { type: "range", min: 0, step: 1, "aria-label": text });
@@ -70,8 +66,7 @@ function render({ model, el }) {
   });
   const heads = slider("heads", "heads", (n) => set({ heads: headsOf(state.width)[n] }));
   const number = choice("Bytes of a number", ["4 bytes", "2 bytes"], (n) => set({ number: n ? 2 : 4 }));
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => set(first));
+  const reset = button("Reset", () => set(first));
   const sliders = make("div", "attn-controls attn-cc-sliders", {}, length.node, width.node, heads.node);
   const controls = make("div", "attn-controls", {}, number.node, reset);
 
@@ -117,7 +112,7 @@ function render({ model, el }) {
     width.show(WIDTHS);
     heads.show(headsOf(d));
     number.show(bytes === 4 ? 0 : 1);
-    const total = Object.values(costs.operations).reduce((a, b) => a + b);
+    const total = sumOf(Object.values(costs.operations));
     for (const { name, bar: piece, said } of parts) {
       const n = costs.operations[name];
       piece.style.width = `${(100 * n) / total}%`;
@@ -145,13 +140,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

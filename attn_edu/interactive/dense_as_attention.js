@@ -11,9 +11,8 @@ function mix({ x, W, sharpness, one_place }) {
   return { dense, weights: heads, received, output, difference: output.map((y, i) => y - dense[i]) };
 }
 
-function shape(tag, place, attributes = {}) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+function shape(tag, place, attributes) {
+  const node = svg(tag, attributes);
   place.append(node);
   return node;
 }
@@ -48,17 +47,13 @@ function render({ model, el }) {
   const first = Object.fromEntries(["x", "sharpness", "one_place", "selected"].map((name) => [name, model.get(name)]));
   let state, places, rows, over, fixed, moving;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
 
   const mode = choice("What mixes on the right", ["attention", "a head for each place"], (n) => set({ one_place: n === 1 }));
   const slider = make("input", "", { type: "range", min: 0, max: 8, step: 0.25 });
   slider.addEventListener("input", () => set({ sharpness: Number(slider.value) }));
   const reading = make("span", "attn-reading", { "aria-hidden": true });
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => first.x.length === state.x.length && set(first));
+  const reset = button("Reset", () => first.x.length === state.x.length && set(first));
   const controls = make("div", "attn-controls", {}, mode.node, make("label", "", {}, "sharpness", slider, reading), reset);
 
   const stage = make("div", "attn-stage");
@@ -206,13 +201,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

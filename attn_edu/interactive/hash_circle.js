@@ -16,10 +16,7 @@ function render({ model, el }) {
   const first = Object.fromEntries(moved.map((name) => [name, model.get(name)]));
   let state, sectors, dots, links, tiles, bars, threads, spinning;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
   const slide = (text, name, attributes, shown = (x) => x) => {
     const input = make("input", "", { type: "range", step: 1, "aria-label": text, ...attributes });
     const read = make("output", "attn-hc-read", { "aria-hidden": true });
@@ -38,11 +35,6 @@ function render({ model, el }) {
   const asking = slide("query", "query", { min: 0 }, (x) => x + 1);
   const box = make("input", "", { type: "checkbox" });
   box.addEventListener("change", () => set({ causal: box.checked }));
-  const button = (text, tell) => {
-    const node = make("button", "", { type: "button" }, text);
-    node.addEventListener("click", tell);
-    return node;
-  };
   // Go on by a random angle; where motion is welcome, through all the angles between.
   function spin() {
     cancelAnimationFrame(spinning);
@@ -197,14 +189,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    cancelAnimationFrame(spinning);
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure, () => cancelAnimationFrame(spinning));
 }
 
 export default { render };

@@ -1,6 +1,5 @@
 // Rounds of hashing: the pairs that LSH attention keeps beside the full map.
 
-const sumOf = (row) => row.reduce((a, b) => a + b, 0);
 
 // The softmax of each row over the keys allowed.
 function weightsOf(scores, allowed) {
@@ -37,10 +36,7 @@ function render({ model, el }) {
   const first = Object.fromEntries(moved.map((name) => [name, model.get(name)]));
   let state, maps, columns, found;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
   const slide = (text, name, attributes, say = (x) => x) => {
     const input = make("input", "", { type: "range", step: 1, "aria-label": text, ...attributes });
     const read = make("output", "attn-hr-read", { "aria-hidden": true });
@@ -56,8 +52,7 @@ function render({ model, el }) {
   const asking = slide("query", "query", { min: 0 }, (x) => x + 1);
   const box = make("input", "", { type: "checkbox" });
   box.addEventListener("change", () => set({ causal: box.checked }));
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => set(first));
+  const reset = button("Reset", () => set(first));
   let counting = false;
   const form = choice("The right map shows", ["weights", "how often met"], (n) => {
     counting = n === 1;
@@ -167,15 +162,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
-
-const grouped = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ",");
 
 export default { render };

@@ -1,6 +1,5 @@
 // Multi-head attention in seven steps. Rows are tokens; head n owns the n-th block of columns.
 
-const times = (a, b) => a.map((row) => b[0].map((_, c) => dot(row, b.map((line) => line[c]))));
 const turned = (a) => a[0].map((_, c) => a.map((row) => row[c]));
 
 // All matrices by name: "W^Q", "Q", and for head 1 "Q_1", "K_1^T" and so on.
@@ -186,10 +185,7 @@ function render({ model, el }) {
   let state, rows, panels, panel;
   let focus = {}; // the number in question: its link in the step, and its column
 
-  const set = (name, value) => {
-    model.set(name, value);
-    model.save_changes();
-  };
+  const set = (name, value) => setter(model)({ [name]: value });
   const go = (step) => set("step", clamp(step, 1, STEPS.length));
 
   const tabs = STEPS.map(([name], n) => {
@@ -201,11 +197,7 @@ function render({ model, el }) {
   });
   // Radio buttons of one name belong together within a form, so two figures do not disturb each other.
   const group = make("div", "attn-tabs", { role: "radiogroup", "aria-label": "Step" }, ...tabs.map((tab) => tab.node));
-  const [back, next] = [-1, 1].map((by) => {
-    const button = make("button", "", { type: "button" }, by < 0 ? "← Back" : "Next →");
-    button.addEventListener("click", () => go(state.step + by));
-    return button;
-  });
+  const [back, next] = [-1, 1].map((by) => button(by < 0 ? "← Back" : "Next →", () => go(state.step + by)));
   const select = make("select");
   select.addEventListener("change", () => point(select.selectedIndex));
   const controls = make("div", "attn-controls", {}, back, next, make("label", "", {}, "Row", select));
@@ -301,13 +293,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

@@ -2,13 +2,21 @@
 
 const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 
+const sumOf = (row) => row.reduce((a, b) => a + b, 0);
+
 const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
+
+// The product of two matrices.
+const times = (a, b) => a.map((row) => b[0].map((_, c) => dot(row, b.map((line) => line[c]))));
+
+// Where the largest number of a row stands.
+const largest = (row) => row.indexOf(Math.max(...row));
 
 // exp(x - max) never overflows, and the factor cancels in the quotient.
 function softmax(row, temperature) {
   const max = Math.max(...row);
   const exps = row.map((x) => Math.exp((x - max) / temperature));
-  const sum = exps.reduce((a, b) => a + b);
+  const sum = sumOf(exps);
   return exps.map((x) => x / sum);
 }
 
@@ -19,11 +27,31 @@ function number(x) {
   return text.replace(/^-(?=[0.]+$)/, "").replaceAll("-", "−");
 }
 
+const pair = (point) => `(${point.map(number).join(", ")})`;
+
+// A whole number with a comma for each thousand.
+const grouped = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ",");
+
 function make(tag, classes = "", attributes = {}, ...children) {
   const node = document.createElement(tag);
   if (classes) node.className = classes;
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   node.append(...children);
+  return node;
+}
+
+// A shape inside an svg element.
+function svg(tag, attributes = {}, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+// A button with words on it, and what it does.
+function button(text, tell) {
+  const node = make("button", "", { type: "button" }, text);
+  node.addEventListener("click", tell);
   return node;
 }
 
@@ -93,3 +121,20 @@ function draggable(node, area, place, move) {
   });
 }
 
+// What sets names of a model: set({ name: value, … }).
+const setter = (model) => (changes) => {
+  for (const [name, value] of Object.entries(changes)) model.set(name, value);
+  model.save_changes();
+};
+
+// Show a figure and update it with these names of its model. What is returned takes it away, as a render() must.
+function follow(model, names, update, el, figure, stop = () => {}) {
+  update();
+  el.append(figure);
+  for (const name of names) model.on(`change:${name}`, update);
+  return () => {
+    stop();
+    for (const name of names) model.off(`change:${name}`, update);
+    figure.remove();
+  };
+}

@@ -12,10 +12,7 @@ function look({ scores, p, D, gaussian }) {
 function render({ model, el }) {
   const names = ["scores", "p", "D", "gaussian", "labels", "caption"];
   const first = Object.fromEntries(["p", "D", "gaussian"].map((name) => [name, model.get(name)]));
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
   let state, columns;
 
   const range = (text, step, tell) => {
@@ -28,16 +25,12 @@ function render({ model, el }) {
   const half = range("D", 1, (D) => set({ D }));
   const box = make("input", "", { type: "checkbox" });
   box.addEventListener("change", () => set({ gaussian: box.checked }));
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => set(first));
+  const reset = button("Reset", () => set(first));
   const controls = make("div", "attn-controls", {}, place.node, half.node, make("label", "", {}, box, "Gaussian"), reset);
 
   const frame = make("div", "attn-lw-window");
-  const ns = "http://www.w3.org/2000/svg";
-  const canvas = document.createElementNS(ns, "svg");
-  const curve = document.createElementNS(ns, "path");
-  canvas.setAttribute("preserveAspectRatio", "none");
-  canvas.append(curve);
+  const curve = svg("path");
+  const canvas = svg("svg", { preserveAspectRatio: "none" }, curve);
   const needle = make("div", "attn-lw-needle");
   const row = make("div", "attn-lw-row");
   const chart = make("div", "attn-lw-chart", { "aria-hidden": true }, frame, row, canvas, needle);
@@ -65,7 +58,7 @@ function render({ model, el }) {
     const { p, D, gaussian, scores } = state;
     const S = scores.length;
     const { seen, spread, bell, weights } = look(state);
-    const total = weights.reduce((a, b) => a + b);
+    const total = sumOf(weights);
     for (const [name, data] of Object.entries({ softmax: spread, weights, p, d: D, gaussian, total })) {
       figure.dataset[name] = JSON.stringify(data);
     }
@@ -115,13 +108,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

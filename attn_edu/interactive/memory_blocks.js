@@ -33,8 +33,6 @@ function blocksOf({ dimensions, l_q, l_m, h_q, w_q, h_m, w_m }, p, height, width
   return { block: within(0, 0), memory: within(h_m, w_m) };
 }
 
-const grouped = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ",");
-
 function render({ model, el }) {
   const sizes = ["l_q", "l_m", "h_q", "w_q", "h_m", "w_m"];
   const moved = ["dimensions", "pixel", ...sizes];
@@ -42,10 +40,7 @@ function render({ model, el }) {
   const first = Object.fromEntries(moved.map((name) => [name, model.get(name)]));
   let state, height, width, order, cells, grid;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
 
   const slider = (name, text) => {
     const input = make("input", "", { type: "range", step: 1, "aria-label": text });
@@ -56,11 +51,6 @@ function render({ model, el }) {
   const line = [slider("l_q", "block"), slider("l_m", "memory before")];
   const plane = [slider("h_q", "block rows"), slider("w_q", "block columns"), slider("h_m", "memory above"), slider("w_m", "memory beside")];
   const form = choice("Blocks in", ["1-D", "2-D"], (n) => set({ dimensions: n + 1 }));
-  const button = (text, tell) => {
-    const node = make("button", "", { type: "button" }, text);
-    node.addEventListener("click", tell);
-    return node;
-  };
   const step = (by) => () => {
     const t = clamp(order[state.pixel] + by, 0, order.length - 1);
     set({ pixel: order.indexOf(t) });
@@ -126,7 +116,7 @@ function render({ model, el }) {
     const { block, memory } = blocksOf(state, pixel, height, width);
     const sees = seen(pixel, memory);
     const all = order.map((_, p) => seen(p, blocksOf(state, p, height, width).memory).filter(Boolean).length);
-    const pairs = all.reduce((a, b) => a + b);
+    const pairs = sumOf(all);
     const full = (order.length * (order.length + 1)) / 2;
     figure.dataset.state = JSON.stringify(Object.fromEntries(moved.map((name) => [name, state[name]])));
     for (const [name, value] of Object.entries({ order, block, memory, sees, all })) figure.dataset[name] = JSON.stringify(value.map(Number));
@@ -178,13 +168,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

@@ -99,10 +99,7 @@ function render({ model, el }) {
   const first = Object.fromEntries(["preferences", "user", "film"].map((name) => [name, model.get(name)]));
   let state, users, films, most, scores, reason, mix;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
   const pick = (user, film) => set({ user, film });
   const like = (feature, amount) =>
     set({
@@ -111,8 +108,7 @@ function render({ model, el }) {
       ),
     });
 
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => {
+  const reset = button("Reset", () => {
     const { preferences, contents } = state;
     const fits = first.preferences.length === preferences.length && first.preferences[0].length === preferences[0].length;
     if (fits && first.film < contents.length) set(first);
@@ -210,13 +206,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

@@ -15,14 +15,10 @@ function render({ model, el }) {
   let state, wide, panels, picks;
 
   const place = (j) => (j ? `row ${Math.floor((j - 1) / wide) + 1}, column ${((j - 1) % wide) + 1}` : "class token");
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
 
   const controls = make("div", "attn-controls");
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => set(first));
+  const reset = button("Reset", () => set(first));
   const body = make("div", "attn-body");
   const legend = make("p", "attn-legend", { "aria-hidden": true }, "0", make("i"), "1");
   const note = make("p", "attn-note", {}, "Purple frame: the token that looks. Numbers: hundredths.");
@@ -139,13 +135,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

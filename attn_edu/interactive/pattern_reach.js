@@ -50,8 +50,6 @@ function neededOf(masks) {
   return n;
 }
 
-const grouped = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ",");
-
 function render({ model, el }) {
   const numbers = ["window", "dilation", "stride", "summary", "places", "layers", "query"];
   const moved = ["pattern", "causal", "in_turn", ...numbers];
@@ -59,10 +57,7 @@ function render({ model, el }) {
   const first = Object.fromEntries(moved.map((name) => [name, model.get(name)]));
   let state;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
 
   const slider = (name, text) => {
     const input = make("input", "", { type: "range", step: 1, "aria-label": text });
@@ -84,16 +79,10 @@ function render({ model, el }) {
   };
   const ticks = [tick("causal", "causal"), tick("in_turn", "parts in turn")];
   const form = choice("Pattern", Object.keys(PATTERNS), (n) => set({ pattern: Object.keys(PATTERNS)[n] }));
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => set(first));
+  const reset = button("Reset", () => set(first));
   const controls = make("div", "attn-controls", {}, form.node, ...ticks.map(({ node }) => node), reset);
   const numbersRow = make("div", "attn-controls attn-pr-sliders", {}, ...[...sliders, ...always].map(({ node }) => node));
 
-  const svg = (tag, attributes) => {
-    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-    return node;
-  };
   function panel() {
     const title = make("p", "attn-pr-title");
     const ground = svg("path", { class: "attn-pr-ground" });
@@ -199,13 +188,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

@@ -25,18 +25,14 @@ function render({ model, el }) {
   const group = `attn-table-${Math.random().toString(36).slice(2)}`;
   let state, cells, found;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
   const called = (text, symbol) => make("span", "attn-name", {}, `${text} `, make("var", "", {}, symbol));
 
   const choices = make("div", "attn-choices", { role: "radiogroup", "aria-label": "Vectors" });
   const place = slider(called("position", "i"), { min: 0 }, (position) => set({ position }));
   const width = slider(called("width", "d"), { min: 2, step: 2 }, (d_model) => set({ d_model }));
   const root = slider(called("base", ""), { min: 0, max: BASES.length - 1 }, (n) => set({ base: BASES[n] }));
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => set(first));
+  const reset = button("Reset", () => set(first));
   const controls = make("div", "attn-controls", {}, place.node, width.node, root.node, reset);
 
   const fills = svg("g", { "shape-rendering": "crispEdges" });
@@ -166,13 +162,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

@@ -11,7 +11,7 @@ function rotate({ query, key, base }, m, n) {
   const angles = Array.from({ length: query.length / 2 }, (_, c) => base ** ((-2 * c) / query.length));
   const [turnedQuery, turnedKey] = [turn(query, m, angles), turn(key, n, angles)];
   const parts = angles.map((_, c) => turnedQuery[2 * c] * turnedKey[2 * c] + turnedQuery[2 * c + 1] * turnedKey[2 * c + 1]);
-  return { angles, turnedQuery, turnedKey, parts, score: parts.reduce((a, b) => a + b) };
+  return { angles, turnedQuery, turnedKey, parts, score: sumOf(parts) };
 }
 
 const degrees = (angle) => number((angle * 180) / Math.PI);
@@ -22,10 +22,7 @@ function render({ model, el }) {
   const first = Object.fromEntries(moved.map((name) => [name, model.get(name)]));
   let state, planes, curve, most;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
   // Move one; together, the other goes the same way, as far as both stay in the row of positions.
   function move(name, value) {
     const { query_position: m, key_position: n, positions, together } = state;
@@ -40,8 +37,7 @@ function render({ model, el }) {
   const sliderN = slider(called("key", "j"), { min: 0 }, (value) => move("key_position", value));
   const box = make("input", "", { type: "checkbox" });
   box.addEventListener("change", () => set({ together: box.checked }));
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => set(first));
+  const reset = button("Reset", () => set(first));
   const both = make("label", "", {}, box, "Move both together");
   const controls = make("div", "attn-controls", {}, sliderM.node, sliderN.node, both, reset);
 
@@ -173,13 +169,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

@@ -21,10 +21,7 @@ function render({ model, el }) {
   const first = Object.fromEntries(["width", "divide", "temperature"].map((name) => [name, model.get(name)]));
   let state, keys, rows, reach;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
 
   const range = (attributes, tell) => {
     const slider = make("input", "", { type: "range", ...attributes });
@@ -36,8 +33,7 @@ function render({ model, el }) {
   const [heat, heatRead] = range({ min: -6, max: 10, step: 1 }, (n) => set({ temperature: 2 ** (n / 2) }));
   const box = make("input", "", { type: "checkbox" });
   box.addEventListener("change", () => set({ divide: box.checked }));
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => state.widths.includes(first.width) && set(first));
+  const reset = button("Reset", () => state.widths.includes(first.width) && set(first));
   const subscript = () => make("span", "", {}, "d", make("sub", "", {}, "k"));
   const controls = make(
     "div",
@@ -100,7 +96,7 @@ function render({ model, el }) {
 
   function draw() {
     const { divisor, scores, weights, slopes } = dial(state);
-    const total = slopes.reduce((a, b) => a + b, 0);
+    const total = sumOf(slopes);
     figure.dataset.state = JSON.stringify({ width: state.width, divide: state.divide, temperature: state.temperature });
     for (const [name, value] of Object.entries({ scores, weights, slopes, total })) figure.dataset[name] = JSON.stringify(value);
 
@@ -143,13 +139,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

@@ -37,15 +37,7 @@ function render({ model, el }) {
   const first = Object.fromEntries(moved.map((name) => [name, model.get(name)]));
   let state, labels, cells;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
-  const button = (text, tell) => {
-    const node = make("button", "", { type: "button" }, text);
-    node.addEventListener("click", tell);
-    return node;
-  };
+  const set = setter(model);
   const dial = (name, text, min, max, step) => slider(text, { min, max, step }, (x) => set({ [name]: x }));
   const dials = {
     beta: dial("beta", "β of the cosine", 0, 20, 0.5),
@@ -158,13 +150,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

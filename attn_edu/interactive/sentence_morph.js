@@ -40,10 +40,7 @@ function render({ model, el }) {
   const group = `attn-heads-${Math.random().toString(36).slice(2)}`;
   let state, labels, cards, before;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
   const fixed = (x) => x.toFixed(4).replace(/^-(?=[0.]+$)/, "").replace("-", "−");
 
   const swap = make("button", "attn-swap", { type: "button" }, "⇄ Other reading");
@@ -52,8 +49,7 @@ function render({ model, el }) {
   const box = make("input", "", { type: "checkbox" });
   box.addEventListener("change", () => set({ placed: box.checked }));
   const add = make("label", "", {}, box, "Add positions");
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => set(first));
+  const reset = button("Reset", () => set(first));
   const controls = make("div", "attn-controls", {}, swap, choices, add, reset);
 
   const gutter = make("div", "attn-gutter", { "aria-hidden": true });
@@ -179,13 +175,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

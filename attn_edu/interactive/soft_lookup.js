@@ -3,17 +3,9 @@
 function lookUp({ key, value, query, temperature, hard }) {
   const scores = key.map((k) => dot(query, k));
   const best = scores.map((score) => Number(score === Math.max(...scores)));
-  const ties = best.reduce((a, b) => a + b);
+  const ties = sumOf(best);
   const weights = hard ? best.map((one) => one / ties) : softmax(scores, temperature);
   return { scores, weights, output: dot(weights, value) };
-}
-
-// A shape inside an svg element.
-function svg(tag, attributes = {}, ...children) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
 }
 
 function render({ model, el }) {
@@ -22,19 +14,13 @@ function render({ model, el }) {
   let reach = 0; // the plane goes from −reach to reach in both directions
   let state, labels, points, feet, rows, stops;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
-  const pair = (point) => `(${point.map(number).join(", ")})`;
-
+  const set = setter(model);
   const slider = make("input", "", { type: "range", min: -1, max: 1, step: 0.05 });
   slider.addEventListener("input", () => set({ temperature: Number((10 ** slider.value).toPrecision(3)) }));
   const reading = make("span", "attn-reading", { "aria-hidden": true });
   const box = make("input", "", { type: "checkbox" });
   box.addEventListener("change", () => set({ hard: box.checked }));
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => set(first));
+  const reset = button("Reset", () => set(first));
   const heat = make("label", "", {}, "Temperature", slider, reading);
   const controls = make("div", "attn-controls", {}, heat, make("label", "", {}, box, "Hard lookup"), reset);
 
@@ -223,13 +209,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

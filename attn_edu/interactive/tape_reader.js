@@ -9,15 +9,7 @@ function render({ model, el }) {
   const first = model.get("reading");
   let state, chips;
 
-  const set = (reading) => {
-    model.set("reading", clamp(reading, 0, state.words.length - 1));
-    model.save_changes();
-  };
-  const button = (text, tell) => {
-    const node = make("button", "", { type: "button" }, text);
-    node.addEventListener("click", tell);
-    return node;
-  };
+  const set = (reading) => setter(model)({ reading: clamp(reading, 0, state.words.length - 1) });
   const input = make("input", "", { type: "range", min: 0, step: 1, "aria-label": "word" });
   input.addEventListener("input", () => set(Number(input.value)));
   const label = make("label", "", {}, make("span", "", {}, "word"), input);
@@ -82,13 +74,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

@@ -1,6 +1,6 @@
 // The theta dial: maps of two layers, mixed across heads by (1 - t) I + t Theta, then normalised.
 
-const average = (row) => row.reduce((a, b) => a + b, 0) / row.length;
+const average = (row) => sumOf(row) / row.length;
 
 // What takes a list of numbers to mean 0 and variance 1, or nearly: eps is that of re_attention.
 function standard(row) {
@@ -49,17 +49,13 @@ function render({ model, el }) {
   const first = Object.fromEntries(["mixing", "norm"].map((name) => [name, model.get(name)]));
   let state, pictures, matrices;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
 
   const slider = make("input", "", { type: "range", min: 0, max: 100, step: 1 });
   slider.addEventListener("input", () => set({ mixing: slider.value / 100 }));
   const reading = make("span", "attn-theta-reading", { "aria-hidden": true });
   const pick = choice("Norm", Object.values(kinds), (n) => set({ norm: Object.keys(kinds)[n] }));
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => set(first));
+  const reset = button("Reset", () => set(first));
   const controls = make(
     "div",
     "attn-controls",
@@ -110,7 +106,7 @@ function render({ model, el }) {
   function draw() {
     const { maps, Theta, mixing, norm, layers } = state;
     const made = maps.map((A, l) => reattend(A, Theta[l], mixing, norm));
-    const sums = made.map((layer) => layer.map((map) => map.map((row) => row.reduce((a, b) => a + b, 0))));
+    const sums = made.map((layer) => layer.map((map) => map.map((row) => sumOf(row))));
     const values = [likeness(made), likeness(made.map((layer) => layer.map(centre)))];
     figure.dataset.state = JSON.stringify({ mixing, norm });
     figure.dataset.maps = JSON.stringify(made);
@@ -170,13 +166,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

@@ -4,11 +4,9 @@ const PARTS = 10000; // weights are whole ten-thousandths, so that sums are exac
 const FAINT = 0.02; // thinner lines are left out
 const parts = (w) => Math.round(w * PARTS);
 const hundredths = (n) => (Math.floor((n + 50) / 100) / 100).toFixed(2);
-const add = (numbers) => numbers.reduce((a, b) => a + b, 0);
 
 // The chosen word's row, or its column.
 const seen = (matrix, side, word) => (side === "target" ? matrix[word] : matrix.map((row) => row[word]));
-const largest = (row) => row.indexOf(Math.max(...row));
 const agreement = (weights, truths) => {
   const known = weights.map((_, i) => i).filter((i) => truths[i].includes(1));
   return [known.filter((i) => truths[i][largest(weights[i])]).length, known.length];
@@ -19,10 +17,7 @@ function render({ model, el }) {
   const names = ["sources", "targets", "weights", "alignments", ...moved, "caption"];
   let state, pick, sides;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
 
   const box = make("input", "", { type: "checkbox" });
   box.addEventListener("change", () => set({ truth: box.checked }));
@@ -35,11 +30,6 @@ function render({ model, el }) {
   const attributes = { "aria-label": "Translation and alignment", "data-lm-suppress-shortcuts": true };
   const figure = make("figure", "attn-figure attn-ta", attributes, controls, body, legend, sentence, caption);
 
-  const svg = (tag, attributes) => {
-    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-    return node;
-  };
   // One picture for sentences above each other and one for sentences side by side; the page shows one of them.
   const pictures = ["across", "down"].map((way) =>
     svg("svg", { class: `attn-ta-${way}`, viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": true }),
@@ -79,8 +69,9 @@ function render({ model, el }) {
   }
   body.addEventListener("keydown", keys);
 
-  function build() {
-    const { sources, targets, alignments, example } = state;
+  // The switch stays while the sentences do, or who has turned it would lose it.
+  function offer() {
+    const { sources, alignments } = state;
     pick = choice("Sentence", sources.map((_, n) => `${n + 1}`), (n) => set({ side: "target", word: 0, example: n }));
     const label = make("span", "", { "aria-hidden": true }, "Sentence");
     const picks = make("div", "attn-ta-pick", {}, label, pick.node);
@@ -88,6 +79,10 @@ function render({ model, el }) {
     tick.hidden = !alignments;
     controls.replaceChildren(picks, tick);
     controls.hidden = picks.hidden && tick.hidden;
+  }
+
+  function build() {
+    const { sources, targets, example } = state;
     sides = {
       source: line("source", sources[example], "source: keys"),
       target: line("target", targets[example], "target: queries"),
@@ -120,7 +115,7 @@ function render({ model, el }) {
     const truths = state.alignments?.[example];
     const shares = seen(weights, side, n);
     const counts = shares.map(parts);
-    const total = add(counts) / PARTS;
+    const total = sumOf(counts) / PARTS;
     const fits = truths ? agreement(weights, truths) : null;
     figure.dataset.state = JSON.stringify(Object.fromEntries(moved.map((name) => [name, state[name]])));
     for (const [name, value] of Object.entries({ shares, total, agreement: fits })) figure.dataset[name] = JSON.stringify(value);
@@ -142,7 +137,7 @@ function render({ model, el }) {
         node.setAttribute("aria-pressed", chosen);
         // Tab enters a sentence at the chosen word, or where the thickest line leads.
         node.tabIndex = m === (name === side ? n : largest(shares)) ? 0 : -1;
-        share.textContent = name === other ? hundredths(counts[m]).replace(/^0/, "") : chosen ? `Σ ${hundredths(add(counts))}` : "";
+        share.textContent = name === other ? hundredths(counts[m]).replace(/^0/, "") : chosen ? `Σ ${hundredths(sumOf(counts))}` : "";
       });
     for (const picture of pictures) picture.replaceChildren();
     const shown = weights.map((row) => row.map((w) => (w < FAINT ? 0 : w)));
@@ -154,10 +149,10 @@ function render({ model, el }) {
     const order = counts.map((_, m) => m).sort((a, b) => counts[b] - counts[a]);
     const named = order.slice(0, 3).flatMap((m, k) => [k ? ", " : "", word(others[m]), ` ${hundredths(counts[m])}`]);
     const left = order.slice(3).map((m) => counts[m]);
-    const rest = left.length ? `; ${left.length} other word${left.length > 1 ? "s" : ""} ${hundredths(add(left))}` : "";
+    const rest = left.length ? `; ${left.length} other word${left.length > 1 ? "s" : ""} ${hundredths(sumOf(left))}` : "";
     const [verb, kind] = side === "target" ? ["looks at", "row"] : ["is looked at by", "column"];
     const tail = side === "target" ? "." : ", which need not be 1.";
-    sentence.replaceChildren(`The ${side} word “`, word(own[n]), `” ${verb} `, ...named, `${rest}. A ${kind}: the weights sum to ${hundredths(add(counts))}${tail}`);
+    sentence.replaceChildren(`The ${side} word “`, word(own[n]), `” ${verb} `, ...named, `${rest}. A ${kind}: the weights sum to ${hundredths(sumOf(counts))}${tail}`);
     if (real) {
       const from = others.filter((_, m) => real[m]).flatMap((text, k) => [k ? " and " : "", word(text)]);
       const way = side === "target" ? "comes from" : "goes into";
@@ -178,19 +173,15 @@ function render({ model, el }) {
     const [source, target] = [next.sources[next.example], next.targets[next.example]];
     const fits = (matrix) => matrix.length === target.length && matrix[0].length === source.length;
     if (!fits(next.weights[next.example]) || (next.alignments && !fits(next.alignments[next.example]))) return;
-    const same = state && ["sources", "targets", "alignments", "example"].every((name) => next[name] === state[name]);
+    const stays = (...kept) => state && kept.every((name) => next[name] === state[name]);
+    const [offered, same] = [stays("sources", "alignments"), stays("sources", "targets", "alignments", "example")];
     state = next;
+    if (!offered) offer();
     if (!same) build();
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

@@ -1,7 +1,7 @@
 // A weighted sum in the plane.
 
 function weightedSum({ points, importance }) {
-  const total = importance.reduce((a, b) => a + b);
+  const total = sumOf(importance);
   const weights = importance.map((a) => a / total);
   const output = [0, 1].map((c) => points.reduce((sum, x, j) => sum + weights[j] * x[c], 0));
   return { weights, output };
@@ -22,29 +22,17 @@ function hull(points) {
   return [...side(sorted).slice(0, -1), ...side([...sorted].reverse()).slice(0, -1)];
 }
 
-const pair = (point) => `(${point.map(number).join(", ")})`;
-
-function drawing(tag, attributes = {}, ...children) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
-
 function render({ model, el }) {
   const names = ["points", "importance", "labels", "limits", "caption"];
   const first = { points: model.get("points"), importance: model.get("importance") };
   let state, labels, handles, lines, rows;
 
-  const set = (changes) => {
-    for (const [name, value] of Object.entries(changes)) model.set(name, value);
-    model.save_changes();
-  };
+  const set = setter(model);
 
-  const grid = drawing("g", { class: "attn-grid" });
-  const shape = drawing("polygon", { class: "attn-hull" });
-  const spokes = drawing("g", { class: "attn-spokes" });
-  const canvas = drawing("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": true });
+  const grid = svg("g", { class: "attn-grid" });
+  const shape = svg("polygon", { class: "attn-hull" });
+  const spokes = svg("g", { class: "attn-spokes" });
+  const canvas = svg("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": true });
   canvas.append(grid, shape, spokes);
   const ticks = make("div", "attn-ticks", { "aria-hidden": true });
   const marks = make("div", "attn-marks");
@@ -53,8 +41,7 @@ function render({ model, el }) {
   const table = make("div", "attn-rows");
   const sum = make("p", "attn-formula");
   const sentence = make("p", "attn-sentence", { "aria-live": "polite" });
-  const reset = make("button", "", { type: "button" }, "Reset");
-  reset.addEventListener("click", () => set(first.points.length === state.points.length ? first : {}));
+  const reset = button("Reset", () => set(first.points.length === state.points.length ? first : {}));
   const right = make("div", "attn-right", {}, table, sum, make("div", "attn-controls", {}, reset));
   const body = make("div", "attn-body", {}, plot, right);
   const caption = make("p", "attn-caption");
@@ -120,8 +107,8 @@ function render({ model, el }) {
     for (let n = Math.ceil(low / step - 1e-9); n <= high / step + 1e-9; n++) {
       const at = (n * step - low) / (high - low);
       const text = String(Number((n * step).toPrecision(6))).replace("-", "−");
-      grid.append(drawing("line", { x1: at, x2: at, y1: 0, y2: 1 }));
-      grid.append(drawing("line", { x1: 0, x2: 1, y1: 1 - at, y2: 1 - at }));
+      grid.append(svg("line", { x1: at, x2: at, y1: 0, y2: 1 }));
+      grid.append(svg("line", { x1: 0, x2: 1, y1: 1 - at, y2: 1 - at }));
       const across = make("span", "attn-across", {}, text);
       const up = make("span", "attn-up", {}, text);
       across.style.left = `${100 * at}%`;
@@ -133,7 +120,7 @@ function render({ model, el }) {
   function build() {
     labels = distinct(state.labels);
     handles = labels.map((_, j) => addHandle(j));
-    lines = labels.map(() => drawing("line"));
+    lines = labels.map(() => svg("line"));
     rows = labels.map((_, j) => addRow(j));
     const head = ["input", "importance", "", "weight"].map((text) => make("span", "", {}, text));
     marks.replaceChildren(...handles);
@@ -202,13 +189,7 @@ function render({ model, el }) {
     draw();
   }
 
-  update();
-  el.append(figure);
-  for (const name of names) model.on(`change:${name}`, update);
-  return () => {
-    for (const name of names) model.off(`change:${name}`, update);
-    figure.remove();
-  };
+  return follow(model, names, update, el, figure);
 }
 
 export default { render };

@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attn_edu.activations import ChunkedFeedForward, ReversibleStack
 from attn_edu.checks import check_arrays, check_divides, check_width
 from attn_edu.core import LayerNorm
 from attn_edu.positions import LearnedPositions
+from attn_edu.recomputed import ChunkedFeedForward, ReversibleStack
 from attn_edu.sparse import LshAttention
 
 from ._block import join, split

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from attn_edu import np_ops, torch_ops
-from attn_edu._slabs import ByDevice
+from attn_edu._blocked_attention import ByDevice
 from attn_edu.checks import check_arrays, check_width
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims, draw_mask, draw_query_key_value
 

@@ -17,7 +17,7 @@ from attn_edu import np_ops
 from attn_edu.checks import check_arrays, check_width
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims, draw_mask
 
-from ._window import attend_near
+from ._attend_near import attend_near
 
 PATTERN = "query: * L d_query, key: * S d_key, value: * S d_v, W_a: d_query d_key, W_p: n d_query, v_p: n"
 

@@ -20,7 +20,7 @@ from ._global_window_attention import (
     global_pattern as global_pattern,
     global_window_attention as global_window_attention,
 )
-from ._reach import layers_to_reach as layers_to_reach, reach as reach
+from ._layers_reach import layers_to_reach as layers_to_reach, reach as reach
 from ._lsh_attention import (
     angular_hash as angular_hash,
     lsh_attention as lsh_attention,

@@ -22,7 +22,7 @@ from attn_edu import torch_ops
 from attn_edu.checks import check_arrays, check_choice, check_width
 from attn_edu.core import ScaledDotProduct, scaled_dot_product
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims, draw_query_key_value
-from attn_edu.sparse._staircase import flat, staircase_attention
+from attn_edu.sparse._staircase_attention import flat, staircase_attention
 
 PATTERN = "query: * L d_k, key: * L d_k, value: * L d_v"
 

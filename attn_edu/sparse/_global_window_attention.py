@@ -24,7 +24,7 @@ from attn_edu import np_ops, torch_ops
 from attn_edu.checks import check_arrays
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims
 from attn_edu.sparse._sliding_window_attention import check_window, window_pattern
-from attn_edu.sparse._staircase import flat, residue_bounds, staircase_attention
+from attn_edu.sparse._staircase_attention import flat, residue_bounds, staircase_attention
 
 PATTERN = (
     "query: * L d_k, key: * L d_k, value: * L d_v, global_query: * L d_k, global_key: * L d_k, global_value: * L d_v"

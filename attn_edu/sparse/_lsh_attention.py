@@ -22,7 +22,7 @@ from attn_edu.checks import check_arrays, check_flag, check_width
 from attn_edu.core import scaled_dot_product
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims
 
-from ._hashed_blocks import HashedAttention, Plan, make_plan
+from ._hashed_attention import HashedAttention, Plan, make_plan
 
 PATTERN = "shared: * L d_k, value: * L d_v, rotations: r d_k f"
 

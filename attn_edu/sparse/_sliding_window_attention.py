@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from attn_edu.checks import check_arrays, check_width
 from attn_edu.core import ScaledDotProduct, scaled_dot_product
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims, draw_query_key_value
-from attn_edu.sparse._staircase import (
+from attn_edu.sparse._staircase_attention import (
     by_residue,
     flat,
     from_residues,

@@ -2,7 +2,8 @@
 
 from ._captions import CAPTION_WORDS as CAPTION_WORDS, captions as captions
 from ._digits import digits as digits
-from ._far_back import colour_of as colour_of, one_capital as one_capital
+from ._colour_of import colour_of as colour_of
+from ._one_capital import one_capital as one_capital
 from ._duplication import duplication as duplication
 from ._lookup import three_token_lookup as three_token_lookup
 from ._train import train as train
@@ -15,13 +16,15 @@ from ._language import (
     PAD as PAD,
     SOVIC as SOVIC,
     START as START,
-    grammar_entropy as grammar_entropy,
     mask_words as mask_words,
+    tiny_language as tiny_language,
+    words as words,
+)
+from ._language_odds import (
+    grammar_entropy as grammar_entropy,
     masked_word_log_probs as masked_word_log_probs,
     next_word_log_probs as next_word_log_probs,
     sentence_log_probs as sentence_log_probs,
-    tiny_language as tiny_language,
-    words as words,
 )
 from ._translation import (
     PAST_ENGLISH as PAST_ENGLISH,

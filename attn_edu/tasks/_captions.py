@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from attn_edu.checks import check_flag, check_width
+from attn_edu.checks import check_flag, check_rng, check_width
 
 from ._language import END, PAD, START
 
@@ -84,8 +84,7 @@ def captions(
     >>> images[0, 2, 2], images[0, 0, 0]  # the middle of cell 0, and its corner
     (array([0.1 , 0.6 , 0.25]), array([1., 1., 1.]))
     """
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"rng: wanted a numpy.random.Generator, got {type(rng).__name__}")
+    check_rng(rng)
     check_width("count", count)
     check_width("side", side, least=2)
     check_flag("held_out", held_out)

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Int
 
-from attn_edu.checks import check_width
+from attn_edu.checks import check_rng, check_width
 
 
 def duplication(rng: np.random.Generator, count: int, length: int, symbols: int) -> Int[np.ndarray, "N length"]:
@@ -44,8 +44,7 @@ def duplication(rng: np.random.Generator, count: int, length: int, symbols: int)
     array([[0, 8, 6, 5, 0, 8, 6, 5],
            [0, 3, 3, 1, 0, 3, 3, 1]])
     """
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"rng: wanted a numpy.random.Generator, got {type(rng).__name__}")
+    check_rng(rng)
     check_width("count", count)
     check_width("length", length, least=4)
     check_width("symbols", symbols, least=2)

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Bool, Int
 
-from attn_edu.checks import check_width
+from attn_edu.checks import check_rng, check_width
 from attn_edu.tasks._language import (
     ADJECTIVES,
     ARTICLES,
@@ -135,8 +135,7 @@ def translation(rng: np.random.Generator, n: int, *, longest: int = 12, shortest
     >>> drawn.agreement[0, 6].argmax()
     np.int64(2)
     """
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"rng: wanted a numpy.random.Generator, got {type(rng).__name__}")
+    check_rng(rng)
     check_width("n", n)
     check_width("shortest", shortest, least=SHORTEST)
     check_width("longest", longest, least=shortest)

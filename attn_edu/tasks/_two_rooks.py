@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Int
 
-from attn_edu.checks import check_width
+from attn_edu.checks import check_rng, check_width
 
 
 def two_rooks(
@@ -51,8 +51,7 @@ def two_rooks(
     array([[2, 3],
            [0, 1]])
     """
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"rng: wanted a numpy.random.Generator, got {type(rng).__name__}")
+    check_rng(rng)
     check_width("count", count)
     check_width("side", side, least=2)
     place = rng.permuted(np.tile(np.arange(side), (count, 1)), axis=1)  # the column of the rook in each row

@@ -1,11 +1,9 @@
 """Which of two marked tokens came first, among others that do not matter."""
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Int
 
-from attn_edu.checks import check_width
+from attn_edu.checks import check_rng, check_width
 
 
 def which_came_first(
@@ -50,7 +48,7 @@ def which_came_first(
     >>> bool((tokens[:, 1] == answer).all() and (tokens[:, 0] == 1 - answer).all())
     True
     """
-    _check_generator(rng)
+    check_rng(rng)
     for name, number, least in (("count", count, 1), ("length", length, 2), ("fillers", fillers, 1)):
         check_width(name, number, least)
     tokens = rng.integers(2, fillers + 2, size=(count, length))
@@ -58,8 +56,3 @@ def which_came_first(
     one += one >= zero  # the places other than that of token 0
     tokens[np.arange(count), zero], tokens[np.arange(count), one] = 0, 1
     return tokens, (zero < one).astype(tokens.dtype)
-
-
-def _check_generator(rng: Any) -> None:
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"rng: wanted a numpy.random.Generator, got {type(rng).__name__}")

@@ -1,4 +1,4 @@
-"""Attention on images. The first piece turns an image into tokens."""
+"""Attention on images: patches as tokens, one axis at a time, and the pixels near by."""
 
 from ._axial_attention import AxialAttention as AxialAttention, axial_attention as axial_attention
 from ._local_attention_1d import (
