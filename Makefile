@@ -6,7 +6,7 @@ PYTEST_ARGS ?= -n auto --maxprocesses 8 --dist worksteal
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test chapter rules check hooks audit times benchmark lock clean
+.PHONY: help book serve test chapter rules check hooks audit newest times benchmark lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
@@ -69,6 +69,9 @@ hooks: .venv/.tests ## from now on a commit strips notebooks and refuses what ru
 
 audit: .venv/.tests ## run every notebook as Colab would
 	ATTN_AUDIT=all $(BIN)/pytest tests/test_colab.py
+
+newest: .venv/.tests ## run the tests on the newest versions of all but torch (PYTEST_ARGS=...)
+	$(BIN)/python tests/newest.py $(PYTEST_ARGS)
 
 times: ## note how long each notebook took in the last build: the slowest start first
 	$(BIN)/python extensions/book_execute.py

@@ -1,4 +1,4 @@
-"""Shapes in signatures are checked in every test; in CI nothing may skip but what needs a GPU."""
+"""Shapes in signatures are checked in every test; in CI nothing may skip but what needs a GPU or a newer Python."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,9 @@ import pytest
 
 # One thread for each notebook that a test runs: workers would otherwise fight over the cores, ten times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What a machine that runs all tests may do without.
+MAY_LACK = ("no CUDA", "no newer Python found")
 
 jaxtyping.install_import_hook("attn_edu", "beartype.beartype")
 
@@ -71,6 +74,6 @@ def pytest_collection_modifyitems(config, items):
 def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
-    if report.skipped and os.environ.get("CI") and "no CUDA" not in str(report.longrepr):
+    if report.skipped and os.environ.get("CI") and not any(lack in str(report.longrepr) for lack in MAY_LACK):
         report.outcome = "failed"
-        report.longrepr = f"skipped in CI, where only CUDA tests may skip: {report.longrepr}"
+        report.longrepr = f"skipped in CI, where only {' or '.join(MAY_LACK)} may be a reason: {report.longrepr}"
