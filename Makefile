@@ -6,7 +6,7 @@ PYTEST_ARGS ?= -n auto --maxprocesses 8 --dist worksteal
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test chapter rules check hooks audit newest times benchmark lock clean
+.PHONY: help book serve test chapter rules check hooks audit mutate newest times benchmark lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
@@ -69,6 +69,15 @@ hooks: .venv/.tests ## from now on a commit strips notebooks and refuses what ru
 
 audit: .venv/.tests ## run every notebook as Colab would
 	ATTN_AUDIT=all $(BIN)/pytest tests/test_colab.py
+
+# What makes the mutants, in a folder of its own: the environment stays the book's.
+_build/mutation: tests/mutation-requirements.txt
+	$(BIN)/python -m pip install -q --no-deps --upgrade --target $@ -r $<
+	@touch $@
+
+mutate: .venv/.tests _build/mutation ## change a family's source place by place; the contract must see it: make mutate F=core
+	@test -n '$(F)' || { echo "Say which family: make mutate F=core"; exit 1; }
+	OMP_NUM_THREADS=1 PYTHONPATH=_build/mutation $(BIN)/python tests/mutate.py $(F) $(MUTATE_ARGS)
 
 newest: .venv/.tests ## run the tests on the newest versions of all but torch (PYTEST_ARGS=...)
 	$(BIN)/python tests/newest.py $(PYTEST_ARGS)

@@ -35,7 +35,7 @@ def slabs(shape: torch.Size, keys: int, held: int) -> Iterator[tuple[slice, slic
     many, few = max(min(blocks // max(inner, 1), outer), 1), max(min(blocks, inner), 1)
     for first in range(0, outer, many):
         for start in range(0, inner, few):
-            yield slice(first, first + many), slice(start, start + few)
+            yield slice(first, min(first + many, outer)), slice(start, min(start + few, inner))
 
 
 def scored(query: Tensor, key: Tensor, bias: Tensor | None, scale: float | Tensor) -> Tensor:

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 
+from attn_edu._blocked_attention import ByDevice
 from attn_edu.mechanism import RETURNS, Example, Mechanism, Sizes
 from attn_edu.properties import PROPERTIES
 
@@ -397,22 +398,131 @@ def property_claims(mechanism: Mechanism) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def _span(length: int | float) -> tuple[str, float]:
+    return "uniform", length**-0.5
+
+
+# Where a fresh parameter departs from what `begins_as_said` says of all: from its own shape and the module, its start.
+STARTS: dict[str, dict[str, Callable[[torch.Tensor, Any], tuple[str, float]]]] = {
+    "re_attention": {"Theta": lambda p, m: ("identity", 0.1)},
+    "causal_convolution": dict.fromkeys("Wb", lambda p, m: _span(m.W.shape[0] * m.W.shape[1])),
+    "learned_positions": {"P": lambda p, m: ("normal", 0.1)},
+    "quadratic_attention": {"alpha": lambda p, m: ("constant", 1), "centres": lambda p, m: ("normal", 1)},
+    "lsh_attention": {"rotations": lambda p, m: ("normal", 1)},
+    "lstmn": dict.fromkeys(("W_h", "W_x", "W_ht", "v", "W", "b"), lambda p, m: _span(m.W_h.shape[1])),
+    "lstmn_deep_fusion": dict.fromkeys(
+        ("W_h", "U_h", "W_x", "U_x", "W_ht", "U_ht", "v", "u", "W", "b", "W_r", "b_r"),
+        lambda p, m: _span(m.W_r.shape[0]),
+    ),
+    "soft_attention": {"b_beta": lambda p, m: ("constant", 0)},
+}
+
+
+def _start(mechanism: Mechanism, name: str, tensor: torch.Tensor, module: Any) -> tuple[str, float]:
+    if name in STARTS.get(mechanism.name, {}):
+        return STARTS[mechanism.name][name](tensor, module)
+    if name in ("gain", "running_var"):
+        return "constant", 1
+    if name in ("b", "b_1", "b_2", "bias", "running_mean"):
+        return "constant", 0
+    return _span(sum(tensor.shape[-2:]) / 6) if tensor.ndim > 1 else _span(len(tensor))
+
+
+def begins_as_said(mechanism: Mechanism) -> None:
+    """A fresh matrix is Glorot-uniform, a bias 0, a gain 1, another vector within ±1/√length; or as `STARTS` says.
+
+    And an array that the NumPy function need not be given is the fresh one where it is not.
+    """
+    optional = inspect.signature(mechanism.reference).parameters
+    for example in examples(mechanism).values():
+        fresh = mechanism.module(**example.options, **example.widths).double().state_dict()
+        for name in example.parameters:
+            if optional[name].default is None and not name.startswith("running_"):
+                rest = {key: array for key, array in example.parameters.items() if key != name}
+                without = run_numpy(mechanism, replace(example, parameters=rest))
+                for a, b in zip(
+                    without, run_numpy(mechanism, changed(example, **{name: fresh[name].numpy()})), strict=True
+                ):
+                    assert_close(a, b, f"without {name}")
+        torch.use_deterministic_algorithms(True)  # fills memory that nobody wrote to with NaN
+        try:
+            modules = []
+            for seed in range(60):
+                torch.manual_seed(seed)
+                modules.append(mechanism.module(**example.options, **example.widths))
+        finally:
+            torch.use_deterministic_algorithms(False)
+        drawn = {name for name, _ in modules[0].named_parameters()} | set(STARTS.get(mechanism.name, {}))
+        for name in drawn:
+            tensors = [module.state_dict()[name] for module in modules]
+            kind, size = _start(mechanism, name, tensors[0], modules[0])
+            numbers = torch.stack(tensors).double()
+            what = f"a fresh {name}: wanted {kind} {size:.3g}, got numbers between {numbers.min()} and {numbers.max()}"
+            if kind == "constant":
+                assert torch.all(numbers == size), what
+            elif kind == "uniform":
+                assert -size * (1 + 1e-6) <= numbers.min() < -0.95 * size, what
+                assert 0.95 * size < numbers.max() <= size * (1 + 1e-6), what
+            else:
+                numbers = numbers - torch.eye(numbers.shape[-1]) if kind == "identity" else numbers
+                assert abs(numbers.mean()) < 0.15 * size, what
+                assert 0.85 * size < numbers.std() < 1.15 * size, what
+
+
+@contextlib.contextmanager
+def holding(entries: int | None) -> Iterator[None]:
+    """Let all that goes block by block hold so many entries at a time; None leaves it as it is."""
+    found = [value for name, module in sys.modules.items() if "attn_edu" in name for value in vars(module).values()]
+    limits = [value for value in found if isinstance(value, ByDevice)]
+    before = [dict(limit) for limit in limits]
+    for limit in limits:
+        limit.update(dict.fromkeys(limit, entries) if entries else {})
+    try:
+        yield
+    finally:
+        for limit, kept in zip(limits, before, strict=True):
+            limit.update(kept)
+
+
 def fused_matches_explicit(mechanism: Mechanism, case: str, device: torch.device = CPU) -> None:
-    """need_weights=False changes nothing but the weights, which become None: output and gradients agree."""
+    """need_weights=False changes nothing but the weights, which become None: output and gradients agree.
+
+    So they do when little may be held at a time, and there are many blocks where one would have done.
+    """
     for example in all_lengths(mechanism, case):
         sides = []
-        for need_weights in (True, False):
-            result, leaves = run_torch(mechanism, example, device=device, gradient=True, need_weights=need_weights)
-            cotangent = torch.linspace(-1, 2, result[0].numel(), dtype=torch.float64, device=device)
-            (result[0].flatten() * cotangent).sum().backward()
+        for need_weights, entries in ((True, None), (False, None), (False, 1), (False, 60)):
+            with holding(entries):
+                result, leaves = run_torch(mechanism, example, device=device, gradient=True, need_weights=need_weights)
+                cotangent = torch.linspace(-1, 2, result[0].numel(), dtype=torch.float64, device=device)
+                (result[0].flatten() * cotangent).sum().backward()
             sides.append((result, leaves))
-        (explicit, leaves), (fused, fused_leaves) = sides
+        (explicit, leaves), *others = sides
         assert explicit[1] is not None, "need_weights=True returned no weights"
-        assert fused[1] is None, "need_weights=False returned weights"
-        assert_close(fused[0], explicit[0].detach().cpu().numpy(), "fused output", rtol=1e-9, atol=1e-11)
-        for name, leaf in leaves.items():
-            wanted = slope(leaf).detach().cpu().numpy()
-            assert_close(slope(fused_leaves[name]), wanted, f"fused gradient of {name}", rtol=1e-8, atol=1e-10)
+        for fused, fused_leaves in others:
+            assert fused[1] is None, "need_weights=False returned weights"
+            assert_close(fused[0], explicit[0].detach().cpu().numpy(), "fused output", rtol=1e-9, atol=1e-11)
+            for name, leaf in leaves.items():
+                wanted = slope(leaf).detach().cpu().numpy()
+                assert_close(slope(fused_leaves[name]), wanted, f"fused gradient of {name}", rtol=1e-8, atol=1e-10)
+
+
+def steps_match_whole(mechanism: Mechanism, case: str) -> None:
+    """What is recurrent gives place by place, with `step`, the outputs, weights and state of the whole."""
+    example = examples(mechanism)[case]
+    if mechanism.kind != "recurrent" or "attn_mask" in example.inputs:
+        return  # a step has no mask
+    module = build(mechanism, example)
+    inputs = {name: to_torch(array) for name, array in example.inputs.items()}
+    output, *weights, whole = flat(mechanism, module(**inputs))
+    x, state = inputs.pop("x"), whole[..., :0, :, :]
+    for t in range(x.shape[-2]):
+        step = flat(mechanism, module.step(x[..., t, :], *inputs.values(), state))
+        state = step[-1]
+        assert_close(step[0], output[..., t, :].detach().numpy(), f"output of step {t}")
+        for row, rows in zip(step[1:-1], weights, strict=True):
+            assert_close(row, rows[..., t, : row.shape[-1]].detach().numpy(), f"weights of step {t}")
+    assert_close(state, whole.detach().numpy(), "state after all steps")
 
 
 def inputs_unchanged(mechanism: Mechanism, case: str) -> None:
@@ -588,6 +698,12 @@ def bad_inputs(mechanism: Mechanism, case: str) -> None:
                 if name in tensors:
                     tensor = torch.tensor(value) if isinstance(value, np.ndarray) else value
                     _refuses(module, {**tensors, name: tensor}, name, f"PyTorch, {name}: {what}")
+        if {"choice", "attn_mask"} <= example.inputs.keys():  # what the mask forbids cannot have been drawn
+            choice, lowest = example.inputs["choice"], example.inputs["attn_mask"].argmin(-1)
+            forbidden = np.broadcast_to(lowest, choice.shape).astype(choice.dtype)
+            _refuses(mechanism.reference, {**arguments, "choice": forbidden}, "choice", "NumPy, choice: forbidden")
+            tensor = torch.tensor(forbidden)
+            _refuses(module, {**tensors, "choice": tensor}, "choice", "PyTorch, choice: forbidden")
         alone = len(floats(example)) == 1
         for name, tensor in tensors.items():
             if not (alone and tensor.is_floating_point()):  # else there is nothing to differ from
@@ -623,7 +739,7 @@ def _refuses(call: Callable[..., Any], arguments: dict[str, Any], name: str, wha
         raise AssertionError(f"{what}: was accepted; let attn_edu.checks refuse it")
 
 
-PER_RECORD = (record_is_whole, documented, worked_by_hand, forms_share_no_code, property_claims)
+PER_RECORD = (record_is_whole, documented, worked_by_hand, forms_share_no_code, property_claims, begins_as_said)
 PER_CASE = (
     liveness,
     options_live,
@@ -634,6 +750,7 @@ PER_CASE = (
     weights_mean_what_they_say,
     masked_weights_are_zero,
     fused_matches_explicit,
+    steps_match_whole,
     inputs_unchanged,
     state_survives,
     deterministic,

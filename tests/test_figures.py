@@ -122,15 +122,19 @@ def test_same_state_same_page(name):
     assert html == make(name)._repr_html_() != make(name, caption="Another state.")._repr_html_()
 
 
-def test_large_rounded_arrays_are_written_in_thousandths():
-    maps = np.random.default_rng(0).dirichlet(np.ones(17), size=(2, 2, 2, 17)).round(3)
-    assert shorter(maps)["thousandths"][0][0][0][0] == [round(1000 * x) for x in maps[0, 0, 0, 0]]
-    assert shorter(maps + 1e-7) == (maps + 1e-7).tolist() and shorter(maps[0, 0, 0]) == maps[0, 0, 0].tolist()
+def test_large_rounded_arrays_are_written_in_whole_parts():
+    maps = np.random.default_rng(0).dirichlet(np.ones(17), size=(2, 2, 2, 17))
+    for over, digits in ((100, 2), (1000, 3)):
+        rounded = maps.round(digits)
+        written = shorter(rounded)
+        assert written["over"] == over and (np.array(written["whole"]) / over == rounded).all()
+    assert shorter(maps) == maps.tolist() and shorter(maps[0, 0, 0, 0].round(3)) == maps[0, 0, 0, 0].round(3).tolist()
 
 
 @pytest.mark.browser
-def test_thousandths_are_read_back_exactly(show):
-    maps = np.random.default_rng(0).normal(size=(3, 500)).round(3)
+@pytest.mark.parametrize("digits", [2, 3])
+def test_whole_parts_are_read_back_exactly(show, digits):
+    maps = np.random.default_rng(0).normal(size=(3, 500)).round(digits)
     player = PLAYER % {"state": script_json({"maps": maps, "part": maps[0, :3]}), "key": "k"}
     page = show(
         content='<div data-attn-figure="k"><p class="attn-static"></p><p class="attn-live"></p></div>'

@@ -43,8 +43,10 @@ def test_layer_norm_is_pytorchs(arrays, mixing):
     assert_allclose(re_attention(**arrays, **mixing)[1], wanted.detach(), rtol=1e-9)
 
 
-def test_batch_norm_is_pytorchs(arrays, mixing):
-    """In training, what it keeps, and in evaluation."""
+@pytest.mark.parametrize("keys", [1, 7])
+def test_batch_norm_is_pytorchs(arrays, mixing, keys):
+    """In training, what it keeps, and in evaluation; with one key every map is 1, and varies by nothing."""
+    arrays = arrays | {name: arrays[name][..., :keys, :] for name in ("key", "value")}
     ours, theirs = ReAttention(3, norm="batch").double(), torch.nn.BatchNorm2d(3, dtype=torch.float64)
     state = {name: torch.from_numpy(array) for name, array in mixing.items()}
     ours.load_state_dict({**ours.state_dict(), **state})

@@ -256,3 +256,11 @@ def test_examples_keep_away_from_the_edges_of_windows():
             hidden = np.tanh(arrays["query"] @ parameters["W_p"].T) @ parameters["v_p"]
             p = arrays["key"].shape[-2] / (1 + np.exp(-hidden))
             assert np.abs(p - p.round()).min() > 1e-2
+
+
+def test_low_precision_does_not_move_the_window():
+    """Among 4,096 keys a centre in bfloat16 would be off by as many as 16 places."""
+    torch.manual_seed(0)
+    layer, query = LocalP(6, 6, 5, D=2).bfloat16(), torch.randn(20, 6).bfloat16()
+    rough, exact = layer.centre(query, 4096), layer.double().centre(query.double(), 4096)
+    assert_allclose(rough.detach(), exact.detach(), atol=0.01)

@@ -117,25 +117,6 @@ def test_equal_scores_read_the_mean():
 
 
 @pytest.mark.parametrize("name", ["lstmn", "lstmn_deep_fusion"])
-def test_step_by_step_equals_the_whole(name):
-    example = drawn(name)
-    layer = module_of(example, find(name).module)
-    inputs = tensors(example)
-    x = inputs.pop("x")
-    output, weights, whole = layer(x, **inputs)
-    state = whole[:, :0]
-    for t in range(6):
-        h, row, state = layer.step(x[:, t], *inputs.values(), state)
-        assert_allclose(h.detach(), output[:, t].detach(), atol=1e-12)
-        if name == "lstmn":
-            assert_allclose(row.detach(), weights[:, t, :t].detach(), atol=1e-12)
-        else:
-            assert_allclose(row[0].detach(), weights[0][:, t, :t].detach(), atol=1e-12)
-            assert_allclose(row[1].detach(), weights[1][:, t].detach(), atol=1e-12)
-    assert_allclose(state.detach(), whole.detach(), atol=1e-12)
-
-
-@pytest.mark.parametrize("name", ["lstmn", "lstmn_deep_fusion"])
 def test_no_place_sees_a_later_one(name):
     example = drawn(name)
     mechanism = find(name)
@@ -246,3 +227,7 @@ def test_refusals(unhooked):
     p = dict(drawn().parameters)
     with pytest.raises(ValueError, match=r"W: wanted shape \(4·d, d \+ d_in\) with d = 11 and d_in = 13"):
         lstmn(np.ones((5, 13)), **{**p, "W": np.ones((44, 23))})
+    example = drawn("lstmn_deep_fusion")
+    p = dict(example.parameters)
+    with pytest.raises(ValueError, match=r"W: wanted shape \(4·d, d \+ d_in\)"):
+        lstmn_deep_fusion(**example.inputs, **{**p, "W": p["W"][:33], "b": p["b"][:33]})

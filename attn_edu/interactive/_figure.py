@@ -22,8 +22,8 @@ HERE = Path(__file__).parent
 PLAYER = """\
 {
   const state = %(state)s;
-  const divided = (part) => (Array.isArray(part) ? part.map(divided) : part / 1000);
-  for (const name in state) if (state[name]?.thousandths) state[name] = divided(state[name].thousandths);
+  const divided = (part, over) => (Array.isArray(part) ? part.map((each) => divided(each, over)) : part / over);
+  for (const name in state) if (state[name]?.over) state[name] = divided(state[name].whole, state[name].over);
   const listeners = {};
   const model = {
     get: (name) => state[name],
@@ -70,9 +70,9 @@ def plain(value: Any, _widget: Any = None) -> Any:
 
 
 def shorter(value: Any) -> Any:
-    """Turn arrays into what JSON knows; a large one of rounded numbers into whole thousandths, which a page divides.
+    """Turn arrays into what JSON knows; a large one of rounded numbers into whole hundredths or thousandths.
 
-    Dividing gives the very numbers back: both are the double nearest to the decimal fraction.
+    The page divides them, which gives the very numbers back: both are the double nearest to the decimal fraction.
 
     Parameters
     ----------
@@ -88,13 +88,14 @@ def shorter(value: Any) -> Any:
     --------
     >>> shorter(np.full(3, 0.125))
     [0.125, 0.125, 0.125]
-    >>> shorter(np.full(500, 0.125))["thousandths"][:3]
-    [125, 125, 125]
+    >>> shorter(np.full((1, 99), 0.25))["over"], shorter(np.full((1, 99), 0.25))["whole"][0][:3]
+    (100, [25, 25, 25])
     """
-    if isinstance(value, np.ndarray) and value.size >= 500 and value.dtype.kind == "f":
-        whole = np.rint(value * 1000)
-        if np.array_equal(whole / 1000, value):
-            return {"thousandths": whole.astype(int).tolist()}
+    if isinstance(value, np.ndarray) and value.size >= 64 and value.dtype.kind == "f":
+        for over in (100, 1000):
+            whole = np.rint(value * over)
+            if np.array_equal(whole / over, value):
+                return {"over": over, "whole": whole.astype(int).tolist()}
     return plain(value)
 
 

@@ -143,7 +143,6 @@ class RelativeAttention(nn.Module):
         """Return the output (..., L, d_v), and the weights (..., L, S) if `need_weights`, else None."""
         a_K, a_V = self.a_K, self.a_V
         check_arrays(Tensor, PATTERN, query=query, key=key, value=value, a_K=a_K, a_V=a_V)
-        check_odd(len(a_K))
         k, device = len(a_K) // 2, query.device
         i, j = (torch.arange(x.shape[-2], device=device) for x in (query, key))
         row = (j - i[:, None]).clamp(-k, k) + k  # (L, S)

@@ -113,7 +113,6 @@ def lstmn_deep_fusion(
     *batch, length, d_in = x.shape
     d = W_h.shape[1]
     check_gates("W", W.shape, 4, d, d_in)
-    check_gates("W_r", W_r.shape, 1, d, d_in)
     state, own = np.zeros((*batch, length, 4, d), x.dtype), np.zeros((*batch, length, length), x.dtype)
     source = np.zeros((*batch, length, key.shape[-2]), x.dtype)
     hidden, memory = state[..., 0, :], state[..., 1, :]  # views of the tape
