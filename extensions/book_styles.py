@@ -21,13 +21,21 @@ def once(html: str) -> str:
     return re.sub(r"<style>(.*?)</style>\n?", keep, html, flags=re.S)
 
 
-def together(html: str, shared: str) -> str:
-    """Make one script of a page's figures, of which each begins with `shared`; an error in one stops no other."""
+def together(html: str, shared: str, player: str) -> str:
+    """Make one script of a page's figures; an error in one stops no other.
+
+    Each begins with `shared` and ends with `player`, which differs in nothing but a state and a key: on the page it is
+    a function of both.
+    """
     pattern = re.compile(rf'<script type="module">\n{re.escape(shared)}(.*?)</script>\n?', re.S)
     if len(blocks := pattern.findall(html)) < 2:
         return html
-    parts = "".join(f"try {{\n{block}}} catch (error) {{\nreportError(error);\n}}\n" for block in blocks)
-    return f'{pattern.sub("", html)}<script type="module">\n{shared}{parts}</script>\n'
+    head, middle, tail = map(re.escape, re.split(r"%\(state\)s|%\(key\)s", player))
+    parts = (re.sub(f"{head}(.*){middle}(.*){tail}", r'play(figure, \1, "\2");\n', block) for block in blocks)
+    body = player.replace("  const state = %(state)s;\n", "").replace("%(key)s", "' + key + '")
+    play = f"const play = (figure, state, key) => {body.rstrip()};\n"
+    tried = "".join(f"try {{\n{part}}} catch (error) {{\nreportError(error);\n}}\n" for part in parts)
+    return f'{pattern.sub("", html)}<script type="module">\n{shared}{play}{tried}</script>\n'
 
 
 def lighten(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
@@ -35,9 +43,9 @@ def lighten(app: Sphinx, page: str, template: str, context: dict[str, Any], doct
         return
     context["body"] = once(context["body"])
     if "data-attn-figure" in context["body"]:
-        from attn_edu.interactive._figure import lean
+        from attn_edu.interactive._figure import PLAYER, lean
 
-        context["body"] = together(context["body"], lean("kit.js"))
+        context["body"] = together(context["body"], lean("kit.js"), PLAYER)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -14,6 +14,7 @@ MAY_LACK = ("no CUDA", "no newer Python found")
 
 jaxtyping.install_import_hook("attn_edu", "beartype.beartype")
 
+collect_ignore = ["mutate.py"]  # it imports what `make mutate` installs
 pytest_plugins = ["browser", "building", "figures"]
 
 

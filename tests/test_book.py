@@ -460,12 +460,17 @@ def test_built_pages_have_each_style_once(built_book: Path) -> None:
 
 
 def test_figures_of_a_page_share_one_script() -> None:
-    one, other = (f'<script type="module">\nkit();\n{name}();\n</script>\n' for name in "ab")
-    assert book_styles.together(f"1{one}2", "kit();\n") == f"1{one}2"
-    assert book_styles.together(f"1{one}2{other}3<script>x</script>", "kit();\n") == (
+    player = "{\n  const state = %(state)s;\n  start('%(key)s', state);\n}\n"
+    one, other = (
+        f'<script type="module">\nkit();\n{name}();\n{player % {"state": state, "key": name * 3}}</script>\n'
+        for name, state in (("a", '{"x":"\\u003c\\\\n"}'), ("b", "{}"))
+    )
+    assert book_styles.together(f"1{one}2", "kit();\n", player) == f"1{one}2"
+    assert book_styles.together(f"1{one}2{other}3<script>x</script>", "kit();\n", player) == (
         '123<script>x</script><script type="module">\nkit();\n'
-        "try {\na();\n} catch (error) {\nreportError(error);\n}\n"
-        "try {\nb();\n} catch (error) {\nreportError(error);\n}\n</script>\n"
+        "const play = (figure, state, key) => {\n  start('' + key + '', state);\n};\n"
+        'try {\na();\nplay(figure, {"x":"\\u003c\\\\n"}, "aaa");\n} catch (error) {\nreportError(error);\n}\n'
+        'try {\nb();\nplay(figure, {}, "bbb");\n} catch (error) {\nreportError(error);\n}\n</script>\n'
     )
 
 

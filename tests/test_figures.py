@@ -1,6 +1,7 @@
 """What every figure must do, whatever it shows. What only one of them does stands in a file of its own."""
 
 import re
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from attn_edu import interactive
 from attn_edu.interactive._figure import PLAYER, Figure, lean, script_json, shorter, source
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent / "extensions"))
+import book_styles  # noqa: E402
+
 FIGURES = {
     thing.name: thing
     for thing in vars(interactive).values()
@@ -129,6 +133,17 @@ def test_large_rounded_arrays_are_written_in_whole_parts():
         written = shorter(rounded)
         assert written["over"] == over and (np.array(written["whole"]) / over == rounded).all()
     assert shorter(maps) == maps.tolist() and shorter(maps[0, 0, 0, 0].round(3)) == maps[0, 0, 0, 0].round(3).tolist()
+
+
+@pytest.mark.browser
+def test_all_play_from_the_one_script_of_a_page(show):
+    """As the book's pages carry them, see `extensions/book_styles.py`."""
+    each = "\n".join(make(name)._repr_html_() for name in SHOWN)
+    content = book_styles.together(book_styles.once(each), lean("kit.js"), PLAYER)
+    assert len(content) < 0.75 * len(each) and content.count("<script") == content.count("const play = ") == 1
+    page = show(content=content).page
+    assert len(list(drawn(page))) == len(SHOWN)
+    assert not [table for table in page.locator(".attn-static").all() if table.is_visible()]
 
 
 @pytest.mark.browser
