@@ -32,7 +32,7 @@ def together(html: str, shared: str, player: str) -> str:
         return html
     head, middle, tail = map(re.escape, re.split(r"%\(state\)s|%\(key\)s", player))
     parts = (re.sub(f"{head}(.*){middle}(.*){tail}", r'play(figure, \1, "\2");\n', block) for block in blocks)
-    body = player.replace("  const state = %(state)s;\n", "").replace("%(key)s", "' + key + '")
+    body = re.sub(r" *const state = %\(state\)s;\n", "", player).replace("%(key)s", "' + key + '")
     play = f"const play = (figure, state, key) => {body.rstrip()};\n"
     tried = "".join(f"try {{\n{part}}} catch (error) {{\nreportError(error);\n}}\n" for part in parts)
     return f'{pattern.sub("", html)}<script type="module">\n{shared}{play}{tried}</script>\n'

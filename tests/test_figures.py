@@ -31,11 +31,7 @@ REFUSED = {
     if not hasattr(module, "test_refuses")  # where a bad case cannot be had by changing one argument of `make`
     for case, parts in getattr(module, "REFUSED", {}).items()
 }
-LARGE = {
-    "block_flow": 34,
-    "head_steps": 32,
-    "hash_circle": 29,
-}  # KB: two show every matrix, one has three shared scripts
+LARGE = {"block_flow": 34, "head_steps": 32}  # KB: two that show every matrix on the way
 GROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 29)"}
 
 

@@ -19,11 +19,14 @@ import numpy as np
 HERE = Path(__file__).parent
 
 # The page's side of anywidget's protocol. A host may run a script before its markup is in the page, hence `start`.
-PLAYER = """\
+PLAYER = re.sub(
+    "(?m)^ +",
+    "",
+    """\
 {
   const state = %(state)s;
-  const divided = (part, over) => (Array.isArray(part) ? part.map((each) => divided(each, over)) : part / over);
-  for (const name in state) if (state[name]?.over) state[name] = divided(state[name].whole, state[name].over);
+  const divided = (x, over) => (x.map ? x.map((y) => divided(y, over)) : x / over);
+  for (const [name, x] of Object.entries(state)) if (x?.over) state[name] = divided(x.whole, x.over);
   const listeners = {};
   const model = {
     get: (name) => state[name],
@@ -45,7 +48,8 @@ PLAYER = """\
   };
   start(200);
 }
-"""
+""",
+)
 
 
 def plain(value: Any, _widget: Any = None) -> Any:

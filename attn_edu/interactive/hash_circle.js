@@ -1,6 +1,6 @@
 // The hash on a circle: directions that turn, points that fall to the nearest, are sorted and cut into chunks.
 
-const radians = (degrees) => (degrees * Math.PI) / 180;
+const radians = (x) => (x * Math.PI) / 180;
 
 function lshOf({ angles, buckets, chunk, turn, causal }) {
   const vectors = angles.map((a) => [Math.cos(radians(a)), Math.sin(radians(a))]);
@@ -17,27 +17,28 @@ function render({ model, el }) {
   let state, sectors, dots, links, tiles, bars, threads, spinning;
 
   const set = setter(model);
-  const slide = (text, name, attributes, shown = (x) => x) => {
-    const input = make("input", "", { type: "range", step: 1, "aria-label": text, ...attributes });
+  const stop = () => cancelAnimationFrame(spinning);
+  const slide = (name, attributes, shown = (x) => x) => {
+    const input = make("input", "", { type: "range", step: 1, "aria-label": name, ...attributes });
     const read = make("output", "attn-hc-read", { "aria-hidden": true });
     input.addEventListener("input", () => {
-      cancelAnimationFrame(spinning);
+      stop();
       set({ [name]: Number(input.value) });
     });
     const show = (value) => {
       input.value = value;
       read.textContent = shown(value);
     };
-    return { input, show, node: make("label", "", {}, make("span", "", {}, text), input, read) };
+    return { input, show, node: make("label", "", {}, make("span", "", {}, name), input, read) };
   };
-  const turning = slide("turn", "turn", { min: 0, max: 359 }, (x) => `${x}°`);
-  const chunking = slide("chunk", "chunk", { min: 2 });
-  const asking = slide("query", "query", { min: 0 }, (x) => x + 1);
+  const turning = slide("turn", { min: 0, max: 359 }, (x) => `${x}°`);
+  const chunking = slide("chunk", { min: 2 });
+  const asking = slide("query", { min: 0 }, (x) => x + 1);
   const box = make("input", "", { type: "checkbox" });
   box.addEventListener("change", () => set({ causal: box.checked }));
   // Go on by a random angle; where motion is welcome, through all the angles between.
   function spin() {
-    cancelAnimationFrame(spinning);
+    stop();
     const [from, by] = [state.turn, 40 + Math.floor(280 * Math.random())];
     const to = (part) => set({ turn: (from + Math.round(by * part)) % 360 });
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) return to(1);
@@ -49,13 +50,9 @@ function render({ model, el }) {
     };
     spinning = requestAnimationFrame(frame);
   }
-  const reset = () => {
-    cancelAnimationFrame(spinning);
-    set(first);
-  };
   const sliders = make("div", "attn-controls attn-hc-sliders", {}, turning.node, chunking.node, asking.node);
   const before = make("label", "", {}, box, "only points before it");
-  const controls = make("div", "attn-controls", {}, button("Spin", spin), before, button("Reset", reset));
+  const controls = make("div", "attn-controls", {}, button("Spin", spin), before, button("Reset", () => (stop(), set(first))));
 
   const wheel = make("div", "attn-hc-wheel", { role: "img" });
   const rows = make("div", "attn-hc-rows", { "aria-hidden": true });
@@ -66,34 +63,31 @@ function render({ model, el }) {
   const total = make("p", "attn-hc-total");
   const caption = make("p", "attn-caption");
   const body = make("div", "attn-hc-body", {}, wheel, make("div", "attn-hc-side", {}, rows, legend, sentence, total));
-  const attributes = { "aria-label": "Hash on a circle", "data-lm-suppress-shortcuts": true };
-  const figure = make("figure", "attn-figure attn-hc", attributes, controls, sliders, body, caption);
+  const told = { "aria-label": "Hash on a circle", "data-lm-suppress-shortcuts": true };
+  const figure = make("figure", "attn-figure attn-hc", told, controls, sliders, body, caption);
 
   const at = (angle, r) => [r * Math.cos(radians(angle)), -r * Math.sin(radians(angle))];
 
   function build() {
     const { angles, buckets } = state;
     const half = 180 / buckets;
-    const wedge = [at(-half, 1.08), at(half, 1.08)].map((p) => p.join(" "));
+    const wedge = [-half, half].map((a) => at(a, 1.08).join(" "));
     sectors = Array.from({ length: buckets }, (_, b) => {
       const path = svg("path", { class: `attn-hc-sector attn-hc-tone${b % 4}`, d: `M0 0L${wedge[0]}A1.08 1.08 0 0 0 ${wedge[1]}Z` });
       const line = svg("path", { class: "attn-hc-way", d: "M0 0H0.78M0.7 -0.05L0.78 0L0.7 0.05" });
-      const name = svg("text", { class: "attn-hc-letter" });
-      name.append(letterOf(b));
+      const name = svg("text", { class: "attn-hc-letter" }, letterOf(b));
       return { group: svg("g", {}, path, line), name };
     });
     links = angles.map(() => svg("line", { class: "attn-hc-link" }));
     dots = angles.map((angle, i) => {
       const [x, y] = at(angle, 1);
-      const text = svg("text");
-      text.append(i + 1);
+      const text = svg("text", {}, i + 1);
       const node = svg("g", { transform: `translate(${x} ${y})` }, svg("circle", { r: 0.115 }), text);
       node.addEventListener("click", () => set({ query: i }));
       return node;
     });
-    const canvas = svg("svg", { viewBox: "-1.36 -1.36 2.72 2.72" });
-    canvas.append(...sectors.map(({ group }) => group), ...sectors.map(({ name }) => name), ...links, ...dots);
-    wheel.replaceChildren(canvas);
+    const [groups, names] = ["group", "name"].map((part) => sectors.map((sector) => sector[part]));
+    wheel.replaceChildren(svg("svg", { viewBox: "-1.36 -1.36 2.72 2.72" }, ...groups, ...names, ...links, ...dots));
 
     const line = (text) => {
       const all = angles.map((_, i) => {
@@ -163,7 +157,7 @@ function render({ model, el }) {
     const pieces = Array.from({ length: Math.ceil(angles.length / chunk) }, (_, n) => {
       const wide = Math.min(chunk, angles.length - n * chunk);
       const read = n === own || n === own - 1;
-      return make("i", read ? "attn-hc-read-chunk" : "", { style: `grid-column: span ${wide}` }, String(n + 1));
+      return make("i", read ? "attn-hc-read-chunk" : "", { style: `grid-column: span ${wide}` }, n + 1);
     });
     bars.replaceChildren(...pieces);
 
