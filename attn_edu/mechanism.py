@@ -177,10 +177,11 @@ def draw_mask(rng: np.random.Generator, queries: int, keys: int) -> np.ndarray:
     Returns
     -------
     mask : (queries, keys) bool
-        Every row but the second has at least one True.
+        Every row but the second has at least one True, where there are keys.
     """
     mask = rng.random((queries, keys)) < 0.6
-    mask[np.arange(queries), rng.integers(keys, size=queries)] = True
+    if keys:
+        mask[np.arange(queries), rng.integers(keys, size=queries)] = True
     mask[1:2] = False
     return mask
 

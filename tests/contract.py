@@ -257,10 +257,9 @@ def matches_numpy(mechanism: Mechanism, case: str, device: torch.device = CPU) -
 def matches_any_batch(mechanism: Mechanism, case: str) -> None:
     """Without batch axes, with two, and with an empty one; with no keys or queries left; with memory in any order."""
     for sizes in (Sizes(batch=()), Sizes(batch=(2, 3)), Sizes(batch=(0,)), Sizes(L=0), Sizes(S=0)):
-        try:
-            example = examples(mechanism, sizes)[case]
-        except ValueError:
-            continue  # this example has no such size to draw
+        if mechanism.kind == "sampled" and not sizes.S:
+            continue  # there is nothing to choose
+        example = examples(mechanism, sizes)[case]
         got = run_torch(mechanism, example)[0]
         for name, a, b in zip(*against(mechanism, got, example), strict=True):
             assert_close(a, b, f"{name} at {sizes}")
@@ -584,20 +583,27 @@ def deterministic(mechanism: Mechanism, case: str) -> None:
     assert torch.equal(before, torch.get_rng_state()), "forward draws random numbers"
 
 
+def rounded(example: Example, dtype: torch.dtype) -> Example:
+    """Let all numbers be such as a lower precision has."""
+    return changed(example, **{n: to_torch(a).to(dtype).double().numpy() for n, a in floats(example).items()})
+
+
+def cost_of_rounding(mechanism: Mechanism, example: Example, dtype: torch.dtype, seed: int = 4) -> list[float]:
+    """How far rounding the inputs alone moves each result of the definition: the most of eight tries."""
+    rng, eps, wanted = np.random.default_rng(seed), torch.finfo(dtype).eps, run_numpy(mechanism, example)
+    cost = [eps * np.abs(result).max(initial=0) for result in wanted]
+    for _ in range(8):
+        noisy = changed(example, **{n: a * (1 + eps * rng.normal(size=a.shape)) for n, a in floats(example).items()})
+        errors = [np.abs(a - b).max(initial=0) for a, b in zip(run_numpy(mechanism, noisy), wanted, strict=True)]
+        cost = [max(a, e) for a, e in zip(cost, errors, strict=True)]
+    return cost
+
+
 def precision(mechanism: Mechanism, case: str, device: torch.device = CPU) -> None:
     """In low precision the error stays within a small multiple of what rounding the inputs alone costs."""
-    rng = np.random.default_rng(4)
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
-        eps = torch.finfo(dtype).eps
-        example = examples(mechanism)[case]
-        rounded = {n: to_torch(a).to(dtype).double().numpy() for n, a in floats(example).items()}
-        example = changed(example, **rounded)
-        wanted = run_numpy(mechanism, example)
-        allowed = [eps * np.abs(result).max() for result in wanted]
-        for _ in range(8):
-            noisy = changed(example, **{n: a * (1 + eps * rng.normal(size=a.shape)) for n, a in rounded.items()})
-            errors = [np.abs(a - b).max() for a, b in zip(run_numpy(mechanism, noisy), wanted, strict=True)]
-            allowed = [max(a, e) for a, e in zip(allowed, errors, strict=True)]
+        example = rounded(examples(mechanism)[case], dtype)
+        wanted, allowed = run_numpy(mechanism, example), cost_of_rounding(mechanism, example, dtype)
         for need_weights in (True, False) if mechanism.kind == "attention" else (None,):
             got = run_torch(mechanism, example, dtype=dtype, device=device, need_weights=need_weights)[0]
             if need_weights is False:
@@ -627,6 +633,30 @@ def extremes(mechanism: Mechanism, case: str, device: torch.device = CPU) -> Non
                 assert torch.isfinite(slope(leaf)).all(), f"gradient of {label} is not finite in {dtype}"
     wanted = run_numpy(mechanism, example)
     assert all(np.isfinite(result).all() for result in wanted), "NumPy's result is not finite"
+
+
+TIPPED = {"local_p": "where its window ends", "lsh_attention": "which bucket is nearest"}  # by the last digit
+
+
+def exact_whatever_is_drawn(mechanism: Mechanism, example: Example, dtype: torch.dtype) -> None:
+    """Every result is as exact as the precision allows, with and without weights; results and gradients are finite."""
+    example = rounded(example, dtype)
+    wanted, cost = run_numpy(mechanism, example), cost_of_rounding(mechanism, example, dtype)
+    double, least = dtype == torch.float64, torch.finfo(dtype).smallest_normal
+    for need_weights in (True, False) if mechanism.kind == "attention" else (None,):
+        got, leaves = run_torch(mechanism, example, dtype, gradient=True, need_weights=need_weights)
+        for name, result, definition, error in zip(named(mechanism, wanted), got, wanted, cost, strict=False):
+            if result is not None:
+                assert torch.isfinite(result).all(), f"{name} is not finite in {dtype}"
+                size = np.abs(definition).max(initial=0)
+                allowed = 1e-9 * max(1, size) if double else 16 * max(error, least)
+                if double or mechanism.name not in TIPPED:
+                    assert_close(result, definition, f"{name} in {dtype}", rtol=0, atol=allowed)
+        total = sum(result.double().sum() for result in got if result is not None)
+        if total.requires_grad:  # else there is no place
+            total.backward()
+        for name, leaf in leaves.items():
+            assert torch.isfinite(slope(leaf)).all(), f"gradient of {name} is not finite in {dtype}"
 
 
 @contextlib.contextmanager

@@ -71,6 +71,13 @@ def test_patches_of_one_pixel_are_a_linear_layer():
     assert_allclose(layer(torch.from_numpy(x)).detach(), x.reshape(1024, 3), atol=1e-15)
 
 
+def test_a_token_of_one_number_learns():
+    """The gradient of such a patch embedding was refused by PyTorch, for the order in which its weight lay."""
+    layer = PatchEmbedding(patch=2, channels=2, d_model=1)
+    layer(torch.arange(8.0).reshape(2, 2, 2)).sum().backward()
+    assert layer.W.grad.tolist() == [[float(n)] for n in range(8)]
+
+
 LAYER, NETWORK = "core/_layer_norm.py", "core/_feed_forward.py"
 FAULTS = {  # (mechanism, edits, the clause that must catch it, the example, what it must say)
     "statistics over the tokens": (

@@ -133,7 +133,7 @@ class PatchEmbedding(nn.Module):
         tokens = (height // p) * (width // p)
         if x.numel() == 0:
             return x.new_zeros(*batch, tokens, channels) @ self.W[:channels] + self.b
-        kernel = self.W.reshape(p, p, channels, -1).permute(3, 2, 0, 1)  # PyTorch's order: out, in, row, column
+        kernel = self.W.reshape(p, p, channels, -1).permute(3, 2, 0, 1).contiguous()  # as PyTorch orders them
         images = x.reshape(math.prod(batch), height, width, channels).permute(0, 3, 1, 2)
         return F.conv2d(images, kernel, self.b, stride=p).flatten(2).mT.reshape(*batch, tokens, -1)
 
