@@ -448,7 +448,7 @@ def test_a_chapter_asks_for_little_beside_itself(
     taken = {url: sizes[key] for key, url in asked.items() if url.startswith("http")}
     math = sum(size for url, size in taken.items() if "/mathjax/" in url)
     assert sum(taken.values()) - math < 1_000_000, taken
-    assert sum(taken.values()) < 2_500_000 and len(taken) <= 34, taken
+    assert sum(taken.values()) < 1_900_000 and len(taken) <= 34, taken
     assert not any("webfonts" in url for url in taken), "an icon is drawn by a font"
 
 
