@@ -6,7 +6,7 @@ PYTEST_ARGS ?= -n auto --maxprocesses 8 --dist worksteal
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test chapter rules check hooks audit mutate newest times benchmark lock clean
+.PHONY: help book pdf serve test chapter rules check hooks audit mutate newest times benchmark lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
@@ -26,6 +26,11 @@ help: ## list the commands
 book: .venv/.book ## build the book; any warning and any failing cell is an error
 	$(BIN)/jupyter-book build . -W --keep-going
 	@echo "The book is at file://$(CURDIR)/_build/html/index.html"
+
+pdf: .venv/.book ## make the book one HTML file, and print it as a PDF; needs Chromium
+	@$(BIN)/python extensions/book_single.py --ready
+	@$(MAKE) --no-print-directory book
+	@$(BIN)/python extensions/book_single.py
 
 serve: ## show the built book at localhost (PORT=8000)
 	@test -f _build/html/index.html || { echo "There is no book yet. Run: make book"; exit 1; }

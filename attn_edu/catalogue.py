@@ -58,6 +58,6 @@ def find(name: str) -> Mechanism:
     'ScaledDotProduct'
     """
     records = {record.name: record for record in mechanisms()}
-    if name not in records:
+    if not isinstance(name, str) or name not in records:
         raise ValueError(f"name: wanted one of {', '.join(records)}, got {name!r}")
     return records[name]

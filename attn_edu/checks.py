@@ -71,7 +71,7 @@ def check_arrays(kind: Any, pattern: str, **arrays: Any) -> None:
                 raise ValueError(f"{name}: wanted device {device} as in {owner}, got {array.device}")
 
 
-def check_mask(kind: Any, attn_mask: Any, shape: tuple[int, ...]) -> None:
+def check_mask(kind: Any, attn_mask: Any, shape: tuple[int, ...], name: str = "attn_mask") -> None:
     """Check that a mask is boolean and broadcasts to the weights.
 
     Parameters
@@ -82,6 +82,8 @@ def check_mask(kind: Any, attn_mask: Any, shape: tuple[int, ...]) -> None:
         The argument as it came.
     shape : tuple of int
         Shape of the attention weights, ``(*batch, L, S)``.
+    name : str
+        The argument's name.
 
     Raises
     ------
@@ -97,15 +99,40 @@ def check_mask(kind: Any, attn_mask: Any, shape: tuple[int, ...]) -> None:
     ValueError: attn_mask: wanted a shape that broadcasts to (2, 3), got (2, 4)
     """
     if not isinstance(attn_mask, kind):
-        raise TypeError(f"attn_mask: wanted {KINDS[kind]}, got {type(attn_mask).__name__}")
+        raise TypeError(f"{name}: wanted {KINDS[kind]}, got {type(attn_mask).__name__}")
     if attn_mask.dtype not in (np.bool_, torch.bool):
-        raise TypeError(f"attn_mask: wanted booleans, True = may attend, got dtype {attn_mask.dtype}")
+        raise TypeError(f"{name}: wanted booleans, True = may attend, got dtype {attn_mask.dtype}")
     try:
         fits = np.broadcast_shapes(tuple(attn_mask.shape), shape) == shape
     except ValueError:
         fits = False
     if not fits:
-        raise ValueError(f"attn_mask: wanted a shape that broadcasts to {shape}, got {tuple(attn_mask.shape)}")
+        raise ValueError(f"{name}: wanted a shape that broadcasts to {tuple(shape)}, got {tuple(attn_mask.shape)}")
+
+
+def check_number(name: str, number: Any) -> None:
+    """Check that an option is a real number.
+
+    Parameters
+    ----------
+    name : str
+        The option's name.
+    number : Any
+        The option as it came.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+
+    Examples
+    --------
+    >>> check_number("share", "half")
+    Traceback (most recent call last):
+    TypeError: share: wanted a number, got str
+    """
+    if isinstance(number, bool) or not isinstance(number, int | float | np.floating | np.integer):
+        raise TypeError(f"{name}: wanted a number, got {type(number).__name__}")
 
 
 def check_positive(name: str, number: Any) -> None:
@@ -131,8 +158,7 @@ def check_positive(name: str, number: Any) -> None:
     Traceback (most recent call last):
     ValueError: temperature: wanted a finite number above 0, got 0.0
     """
-    if isinstance(number, bool) or not isinstance(number, int | float | np.floating | np.integer):
-        raise TypeError(f"{name}: wanted a number, got {type(number).__name__}")
+    check_number(name, number)
     if not 0 < number < float("inf"):
         raise ValueError(f"{name}: wanted a finite number above 0, got {number}")
 
@@ -272,3 +298,142 @@ def check_rng(rng: Any) -> None:
     """
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng: wanted a numpy.random.Generator, got {type(rng).__name__}")
+
+
+def check_is(name: str, thing: Any, kind: Any, wanted: str) -> None:
+    """Check that an argument is of a kind.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    thing : Any
+        The argument as it came.
+    kind : type
+        What it must be an instance of.
+    wanted : str
+        What to call that.
+
+    Raises
+    ------
+    TypeError
+        If it is not.
+
+    Examples
+    --------
+    >>> check_is("title", 10, str, "a text")
+    Traceback (most recent call last):
+    TypeError: title: wanted a text, got int
+    """
+    if not isinstance(thing, kind):
+        got = type(thing).__name__
+        if wanted.endswith(f".{got}"):  # another library's of the same name
+            got = f"{type(thing).__module__.partition('.')[0]}.{got}"
+        raise TypeError(f"{name}: wanted {wanted}, got {got}")
+
+
+def check_truths(kind: Any, name: str, truths: Any, shape: tuple[int, ...]) -> None:
+    """Check that an array of booleans has a shape.
+
+    Parameters
+    ----------
+    kind : type
+        ``numpy.ndarray`` or ``torch.Tensor``.
+    name : str
+        The argument's name.
+    truths : Any
+        The argument as it came.
+    shape : tuple of int
+        The shape that is wanted.
+
+    Raises
+    ------
+    TypeError
+        If it is no such array, or not boolean.
+    ValueError
+        If it has another shape.
+
+    Examples
+    --------
+    >>> check_truths(np.ndarray, "counted", np.array([True]), (2,))
+    Traceback (most recent call last):
+    ValueError: counted: wanted shape (2,), got (1,)
+    """
+    if not isinstance(truths, kind) or truths.dtype not in (np.bool_, torch.bool):
+        got = f"dtype {truths.dtype}" if isinstance(truths, kind) else type(truths).__name__
+        raise TypeError(f"{name}: wanted {KINDS[kind]} of booleans, got {got}")
+    if tuple(truths.shape) != tuple(shape):
+        raise ValueError(f"{name}: wanted shape {tuple(shape)}, got {tuple(truths.shape)}")
+
+
+def check_word(name: str, word: Any, words: int) -> None:
+    """Check that an argument is the number of a word in a vocabulary.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    word : Any
+        The argument as it came.
+    words : int
+        How many words there are.
+
+    Raises
+    ------
+    TypeError
+        If it is not an integer.
+    ValueError
+        If it is not that of a word.
+
+    Examples
+    --------
+    >>> check_word("end", 29, 29)
+    Traceback (most recent call last):
+    ValueError: end: wanted 0 to 28, got 29
+    """
+    check_width(name, word, least=0)
+    if word >= words:
+        raise ValueError(f"{name}: wanted 0 to {words - 1}, got {word}")
+
+
+def check_words(kind: Any, name: str, ids: Any, words: int, axes: str = "(..., L)", some: bool = False) -> None:
+    """Check that an array holds numbers of words in a vocabulary.
+
+    Parameters
+    ----------
+    kind : type
+        ``numpy.ndarray`` or ``torch.Tensor``.
+    name : str
+        The argument's name.
+    ids : Any
+        The argument as it came.
+    words : int
+        How many words there are.
+    axes : str
+        The shape that is wanted; ``...`` stands for any axes.
+    some : bool
+        If True, there must be at least one word in a row.
+
+    Raises
+    ------
+    TypeError
+        If it is no such array, or does not hold integers.
+    ValueError
+        If it has other axes, or a number is not that of a word.
+
+    Examples
+    --------
+    >>> check_words(np.ndarray, "ids", np.array([[1, 29]]), 29)
+    Traceback (most recent call last):
+    ValueError: ids: wanted 0 to 28, got 1 to 29
+    """
+    if not isinstance(ids, kind) or str(ids.dtype).removeprefix("torch.").rstrip("0123456789") not in ("int", "uint"):
+        got = f"dtype {ids.dtype}" if isinstance(ids, kind) else type(ids).__name__
+        raise TypeError(f"{name}: wanted {KINDS[kind]} of integers, got {got}")
+    least = axes.count(",") + 1 - ("..." in axes)
+    if ids.ndim < least or (ids.ndim > least and "..." not in axes):
+        raise ValueError(f"{name}: wanted shape {axes}, got {tuple(ids.shape)}")
+    if some and not ids.shape[-1]:
+        raise ValueError(f"{name}: wanted at least one word in a row, got none")
+    if math.prod(ids.shape) and not 0 <= int(ids.min()) <= int(ids.max()) < words:
+        raise ValueError(f"{name}: wanted 0 to {words - 1}, got {int(ids.min())} to {int(ids.max())}")

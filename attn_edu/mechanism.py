@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from torch import nn
 
+from attn_edu.checks import check_is, check_rng, check_width
+
 Kind = Literal["attention", "gate", "recurrent", "sampled", "piece"]
 
 RETURNS: dict[Kind, tuple[str, ...]] = {
@@ -95,11 +97,19 @@ def claims(holds: str = "", fails: str = "", does_not_apply: Mapping[str, str] |
     -------
     properties : dict of str to Claim
 
+    Raises
+    ------
+    TypeError
+        If names are no text, or the reasons no mapping.
+
     Examples
     --------
     >>> claims(holds="rows_sum_to_one", does_not_apply={"causal_when_asked": "no order"})["causal_when_asked"]
     Claim(verdict='does not apply', reason='no order')
     """
+    check_is("holds", holds, str, "a text of names")
+    check_is("fails", fails, str, "a text of names")
+    check_is("does_not_apply", does_not_apply, Mapping | None, "a mapping of names to reasons")
     return (
         {name: Claim("holds") for name in holds.split()}
         | {name: Claim("fails") for name in fails.split()}
@@ -178,7 +188,15 @@ def draw_mask(rng: np.random.Generator, queries: int, keys: int) -> np.ndarray:
     -------
     mask : (queries, keys) bool
         Every row but the second has at least one True, where there are keys.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `rng` is no generator, or a number not an integer of at least 0.
     """
+    check_rng(rng)
+    check_width("queries", queries, least=0)
+    check_width("keys", keys, least=0)
     mask = rng.random((queries, keys)) < 0.6
     if keys:
         mask[np.arange(queries), rng.integers(keys, size=queries)] = True
@@ -200,6 +218,13 @@ def draw_query_key_value(rng: np.random.Generator, sizes: Sizes) -> dict[str, np
     -------
     inputs : dict
         ``query`` of shape (..., L, d_k), ``key`` (..., S, d_k) and ``value`` (..., S, d_v).
+
+    Raises
+    ------
+    TypeError
+        If `rng` is no generator, or `sizes` no `Sizes`.
     """
+    check_rng(rng)
+    check_is("sizes", sizes, Sizes, "a Sizes")
     shapes = {"query": (sizes.L, sizes.d_k), "key": (sizes.S, sizes.d_k), "value": (sizes.S, sizes.d_v)}
     return {name: rng.normal(size=sizes.batch + shape) for name, shape in shapes.items()}

@@ -7,6 +7,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from attn_edu.checks import check_is
+
 
 class Largest(TorchDispatchMode):
     """Watch the tensors that operations make within a ``with``, and keep the size of the largest.
@@ -55,6 +57,11 @@ def largest_tensor(call: Callable[[], Any]) -> int:
     elements : int
         Numbers in that tensor; 0 if none was made.
 
+    Raises
+    ------
+    TypeError
+        If `call` cannot be called; what it made, for one, cannot be watched any more.
+
     Examples
     --------
     A product of 2 × 3 and 3 × 5 makes 10 numbers, and their sum one. The factors were there before.
@@ -63,6 +70,7 @@ def largest_tensor(call: Callable[[], Any]) -> int:
     >>> largest_tensor(lambda: (a @ b).sum())
     10
     """
+    check_is("call", call, Callable, "a function without arguments")
     with Largest() as watch:
         call()
     return watch.elements

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from attn_edu.checks import check_flag, check_mask
+from attn_edu.checks import check_arrays, check_flag, check_mask, check_truths
 
 
 def may_attend(
@@ -68,6 +68,11 @@ def masked_softmax(
     weights : (..., L, S)
         Rows sum to one; a row with nothing allowed is all zeros.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the scores are no array of floating-point numbers, or `allowed` none of booleans in the same shape.
+
     Examples
     --------
     The exponentials of 0 and ln 3 are 1 and 3, so the weights are a quarter and three quarters:
@@ -78,6 +83,8 @@ def masked_softmax(
     array([[0.25, 0.75, 0.  ],
            [0.  , 0.  , 0.  ]])
     """
+    check_arrays(np.ndarray, "scores: * S", scores=scores)
+    check_truths(np.ndarray, "allowed", allowed, scores.shape)
     scores = np.where(allowed, scores, -np.inf)
     top = scores.max(axis=-1, keepdims=True, initial=-np.inf)
     powers = np.exp(scores - np.where(np.isfinite(top), top, 0))

@@ -4,11 +4,13 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import colours
+from .checks import check_flag, check_is, check_positive
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,7 +98,7 @@ def heatmap(
     Raises
     ------
     TypeError
-        If the weights are not real numbers.
+        If the weights are not real numbers, `ax` is no axes, the title no text or `bar` no bool.
     ValueError
         If they are not two-dimensional, empty or not finite, or if the labels do not match.
     ImportError
@@ -111,7 +113,10 @@ def heatmap(
     values = _weights(weights)
     rows = _labels("queries", queries, values.shape[0])
     columns = _labels("keys", keys, values.shape[1])
+    check_is("title", title, str | None, "a text")
+    check_flag("bar", bar)
     plt = _pyplot()
+    _check_ax(ax)
     from matplotlib.colors import LinearSegmentedColormap
 
     low, high = min(0.0, float(values.min())), max(1.0, float(values.max()))
@@ -138,26 +143,36 @@ def heatmap(
     return ax
 
 
-def _weights(weights: Any) -> np.ndarray:
+def _weights(weights: Any, name: str = "weights", wanted: str = "(L, S), a row for each query") -> np.ndarray:
     if hasattr(weights, "detach"):
         weights = weights.detach().cpu().double()
-    values = np.asarray(weights)
+    try:
+        values = np.asarray(weights)
+    except ValueError:
+        raise ValueError(f"{name}: wanted shape {wanted}, got rows of different lengths") from None
     if values.dtype.kind not in "biuf":
-        raise TypeError(f"weights: wanted real numbers, got dtype {values.dtype}")
+        raise TypeError(f"{name}: wanted real numbers, got dtype {values.dtype}")
     if values.ndim != 2 or values.size == 0:
-        raise ValueError(f"weights: wanted shape (L, S), a row for each query, got {values.shape}")
+        raise ValueError(f"{name}: wanted shape {wanted}, got {values.shape}")
     if not np.isfinite(values).all():
-        raise ValueError("weights: wanted finite numbers, got nan or inf")
+        raise ValueError(f"{name}: wanted finite numbers, got nan or inf")
     return values.astype(float)
 
 
-def _labels(name: str, labels: Sequence[str] | None, count: int) -> list[str]:
+def _check_ax(ax: Any) -> None:
+    from matplotlib.axes import Axes
+
+    check_is("ax", ax, Axes | None, "matplotlib's Axes")
+
+
+def _labels(name: str, labels: Sequence[str] | None, count: int, owner: str = "weights") -> list[str]:
     if labels is None:
         return [str(number + 1) for number in range(count)]
     if isinstance(labels, str):
         raise TypeError(f"{name}: wanted a list of {count} labels, got the text {labels!r}")
+    check_is(name, labels, Sequence | np.ndarray, f"a list of {count} labels")
     if len(labels) != count:
-        raise ValueError(f"{name}: wanted {count} labels as in weights, got {len(labels)}")
+        raise ValueError(f"{name}: wanted {count} labels as in {owner}, got {len(labels)}")
     return [str(label) for label in labels]
 
 
@@ -207,9 +222,11 @@ def products(
 
     Raises
     ------
+    TypeError
+        If chains are not pairs of matrices by name and a role, or `cell` is no number.
     ValueError
-        If an array is not two-dimensional, a role is unknown, a chain is too short, or its last matrix is not the
-        product of the others.
+        If there is no chain, an array is not two-dimensional, a role is unknown, a chain is too short, its last matrix
+        is not the product of the others, the labels do not match, or `cell` is not above 0.
     ImportError
         If matplotlib is missing.
 
@@ -219,15 +236,27 @@ def products(
     >>> [text.get_text() for text in ax.texts if "×" in text.get_text()]
     ['2 × 2', '2 × 1', '2 × 1']
     """
-    arrays = [[_weights(matrix) for matrix in matrices.values()] for matrices, _ in chains]
+    check_is("chains", chains, Sequence, "a list of products")
+    for chain in chains:
+        if not (isinstance(chain, Sequence) and len(chain) == 2 and isinstance(chain[0], Mapping)):
+            raise TypeError(f"chains: wanted pairs of matrices by name and a role, got {type(chain).__name__}")
+    if not chains:
+        raise ValueError("chains: wanted at least one, got none")
+    check_positive("cell", cell)
+    arrays = [[_weights(m, name, "(rows, columns)") for name, m in matrices.items()] for matrices, _ in chains]
     for (matrices, role), factors in zip(chains, arrays, strict=True):
         if len(factors) < 3:
             raise ValueError(f"chains: wanted two factors and their product at least, got {', '.join(matrices)}")
         if role not in colours.LIGHT:
             raise ValueError(f"role: wanted one of {', '.join(colours.LIGHT)}, got {role!r}")
+        shapes = [array.shape for array in factors]
+        fits = all(left[1] == right[0] for left, right in pairwise(shapes[:-1]))
+        if not fits or shapes[-1] != (shapes[0][0], shapes[-2][1]):
+            raise ValueError(f"chains: wanted matrices and their product, got shapes {', '.join(map(str, shapes))}")
         if not np.allclose(np.linalg.multi_dot(factors[:-1]), factors[-1]):
-            raise ValueError(f"{list(matrices)[-1]}: wanted the product of {', '.join(list(matrices)[:-1])}")
-    labels = None if rows is None else _labels("rows", rows, arrays[0][0].shape[0])
+            *names, product = matrices
+            raise ValueError(f"{product}: wanted the product of {', '.join(names)}, got other numbers")
+    labels = None if rows is None else _labels("rows", rows, arrays[0][0].shape[0], next(iter(chains[0][0])))
     margin = 0.0 if labels is None else 0.24 * max(map(len, labels)) + 0.3
     wide = margin + max(sum(array.shape[1] + 1.3 for array in factors) for factors in arrays)
     tall = sum(max(array.shape[0] for array in factors) + 1.9 for factors in arrays)
@@ -311,8 +340,11 @@ def growth(
 
     Raises
     ------
+    TypeError
+        If the rows are not mappings, the names no mapping, `ax` is no axes or the note no text.
     ValueError
-        If a name has no numbers in the rows, if there are none or too many, or if the measurement is unknown.
+        If a row lacks its name or its length, a name has no numbers in the rows, there are none or too many, or the
+        measurement is unknown.
     ImportError
         If matplotlib is missing.
 
@@ -324,8 +356,15 @@ def growth(
     ['∝ L', '∝ L²', 'full attention']
     """
     units = {"seconds": ((1, "s"), (1e-3, "ms"), (1e-6, "µs")), "peak_bytes": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))}
-    if of not in units:
+    if not isinstance(of, str) or of not in units:
         raise ValueError(f"of: wanted one of {', '.join(units)}, got {of!r}")
+    check_is("names", names, Mapping, "a mapping of names in the rows to what to write")
+    check_is("note", note, str | None, "a text")
+    check_is("rows", rows, Sequence, "a list of results")
+    for row in rows:
+        check_is("rows", row, Mapping, "a mapping for each result")
+        if lacks := {"name", "length"} - row.keys():
+            raise ValueError(f"rows: wanted name and length in each, got one without {min(lacks)}")
     if not 1 <= len(names) <= len(_LINES):
         raise ValueError(f"names: wanted 1 to {len(_LINES)} lines, got {len(names)}")
     lines: dict[str, dict[int, float]] = {}
@@ -333,7 +372,7 @@ def growth(
         taken = {row["length"]: row.get(of) for row in rows if row["name"] == name}
         lines[label] = {length: float(np.median(x)) for length, x in sorted(taken.items()) if x}
         if not lines[label]:
-            raise ValueError(f"names: {name!r} has no {of} in the rows")
+            raise ValueError(f"names: wanted names with {of} in the rows, got {name!r}")
     lengths = sorted({length for line in lines.values() for length in line})
     heights = [y for line in lines.values() for y in line.values()]
 
@@ -342,6 +381,7 @@ def growth(
         return f"{y / size:g} {unit}"
 
     plt = _pyplot()
+    _check_ax(ax)
     with style():
         if ax is None:
             ax = plt.subplots(figsize=(5.0, 3.8))[1]

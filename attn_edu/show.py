@@ -122,14 +122,18 @@ def source(thing: Callable[..., Any]) -> str:
     Raises
     ------
     TypeError
-        If it was not written in Python.
+        If it is anything else, or was not written in a file of Python.
 
     Examples
     --------
     >>> print(source(themed).splitlines()[0])
     def themed(scope: str, light: Mapping[str, str], dark: Mapping[str, str]) -> str:
     """
-    text = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))
+    try:
+        text = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))
+    except (TypeError, OSError):
+        got = getattr(thing, "__name__", type(thing).__name__)
+        raise TypeError(f"thing: wanted a function or class that stands in a file of Python, got {got}") from None
     lines = text.splitlines()
     gone: set[int] = set()
     for node in ast.walk(ast.parse(text)):

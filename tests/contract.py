@@ -642,13 +642,14 @@ def exact_whatever_is_drawn(mechanism: Mechanism, example: Example, dtype: torch
     """Every result is as exact as the precision allows, with and without weights; results and gradients are finite."""
     example = rounded(example, dtype)
     wanted, cost = run_numpy(mechanism, example), cost_of_rounding(mechanism, example, dtype)
-    double, least = dtype == torch.float64, torch.finfo(dtype).smallest_normal
+    double, numbers = dtype == torch.float64, torch.finfo(dtype)
     for need_weights in (True, False) if mechanism.kind == "attention" else (None,):
         got, leaves = run_torch(mechanism, example, dtype, gradient=True, need_weights=need_weights)
         for name, result, definition, error in zip(named(mechanism, wanted), got, wanted, cost, strict=False):
             if result is not None:
                 assert torch.isfinite(result).all(), f"{name} is not finite in {dtype}"
                 size = np.abs(definition).max(initial=0)
+                least = numbers.eps if name == "log_prob" else numbers.smallest_normal  # a weight near 1 has that digit
                 allowed = 1e-9 * max(1, size) if double else 16 * max(error, least)
                 if double or mechanism.name not in TIPPED:
                     assert_close(result, definition, f"{name} in {dtype}", rtol=0, atol=allowed)

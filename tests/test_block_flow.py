@@ -72,6 +72,8 @@ REFUSED = {
     "b_1 long": (ValueError, "b_1: wanted 6 numbers, as wide as W_1, got 7", {"b_1": np.ones(7)}),
     "b_2 matrix": (ValueError, r"b_2: wanted shape \(4,\), as wide as vectors, got \(1, 4\)", {"b_2": np.ones((1, 4))}),
     "gain_1 words": (TypeError, "gain_1: wanted an array of real numbers", {"gain_1": ["a"] * 4}),
+    "bias_1 long": (ValueError, "bias_1: wanted 4 numbers, as wide as vectors, got 5", {"bias_1": np.ones(5)}),
+    "gain_2 words": (TypeError, "gain_2: wanted an array of real numbers", {"gain_2": ["a"] * 4}),
     "bias_2 nan": (ValueError, "bias_2: wanted finite numbers", {"bias_2": np.full(4, np.nan)}),
     "heads": (ValueError, "heads: wanted a divisor of d = 4, got 3", {"heads": 3}),
     "norm_first": (TypeError, "norm_first: wanted True or False", {"norm_first": "yes"}),

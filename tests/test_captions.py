@@ -89,7 +89,7 @@ def test_same_seed_same_draw():
         ({"count": 0}, ValueError, "count: wanted an integer of at least 1, got 0"),
         ({"side": 1}, ValueError, "side: wanted an integer of at least 2, got 1"),
         ({"side": 4.0}, TypeError, "side: wanted an integer, got float"),
-        ({"noise": -0.1}, ValueError, "noise: wanted a number of at least 0, got -0.1"),
+        ({"noise": -0.1}, ValueError, "noise: wanted a finite number of at least 0, got -0.1"),
         ({"held_out": 1}, TypeError, "held_out: wanted True or False, got 1"),
     ],
 )

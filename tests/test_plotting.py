@@ -101,7 +101,7 @@ def test_products_draw_every_number_and_shape():
     [
         (({"X": X, "W_Q": W, "Q": X @ W}, "score"), None, "role: wanted one of query, key, value, got 'score'"),
         (({"X": X, "W_Q": W, "Q": X @ W + 1}, "query"), None, "Q: wanted the product of X, W_Q"),
-        (({"X": X, "W_Q": W[:, 0], "Q": X @ W}, "query"), None, "wanted shape (L, S)"),
+        (({"X": X, "W_Q": W[:, 0], "Q": X @ W}, "query"), None, "W_Q: wanted shape (rows, columns), got (2,)"),
         (({"X": X, "W_Q": W, "Q": X @ W}, "query"), ["a"], "rows: wanted 3 labels"),
     ],
 )
@@ -154,8 +154,8 @@ def test_growth_keeps_names_apart():
 @pytest.mark.parametrize(
     ("message", "options"),
     [
-        ("names: 'nothing' has no seconds in the rows", {"names": {"nothing": "x"}}),
-        ("names: 'other' has no seconds in the rows", {"names": {"other": "x"}}),
+        ("names: wanted names with seconds in the rows, got 'nothing'", {"names": {"nothing": "x"}}),
+        ("names: wanted names with seconds in the rows, got 'other'", {"names": {"other": "x"}}),
         ("names: wanted 1 to 6 lines, got 0", {"names": {}}),
         ("of: wanted one of seconds, peak_bytes, got 'watts'", {"names": {"full": "x"}, "of": "watts"}),
     ],

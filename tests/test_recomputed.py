@@ -308,16 +308,18 @@ def test_bad_arguments():
     with pytest.raises(TypeError, match="store: wanted True or False, got 1"):
         ReversibleStack([], store=1)
     stack = ReversibleStack([(linear, linear)])
-    for call in (stack, stack.inverse):
-        with pytest.raises(ValueError, match=r"x: wanted shape \(\*, L, 2d\), got \(3, 5\)"):
+    for name, call in (("x", stack), ("y", stack.inverse)):
+        with pytest.raises(ValueError, match=rf"{name}: wanted shape \(\*, L, 2d\), got \(3, 5\)"):
             call(torch.zeros(3, 5))
-        with pytest.raises(TypeError, match=r"x: wanted a torch.Tensor, got list"):
+        with pytest.raises(TypeError, match=rf"{name}: wanted a torch.Tensor, got list"):
             call([1.0])
     with pytest.raises(ValueError, match=r"layers: wanted results of shape \(3, 2\), got \(3, 1\)"):
         ReversibleStack([(linear, nn.Linear(2, 1))])(torch.zeros(3, 4))
     case = examples(np.random.default_rng(0), Sizes())["plain"]
     for function, name in ((reversible_residual, "x"), (reversible_inverse, "y")):
-        with pytest.raises(ValueError, match=r"x: wanted shape \(\*, L, 2d\) with d = 11 as in W_Q, got \(5, 21\)"):
+        with pytest.raises(
+            ValueError, match=rf"{name}: wanted shape \(\*, L, 2d\) with d = 11 as in W_Q, got \(5, 21\)"
+        ):
             function(**{name: np.zeros((5, 21))}, **case.parameters)
     with pytest.raises(ValueError, match=r"x: wanted shape \(\*, L, 2d\) with d = 11 as in W_Q, got \(5, 24\)"):
         ReversibleResidual(**case.widths)(torch.zeros(5, 24))

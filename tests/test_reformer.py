@@ -115,7 +115,7 @@ def test_only_earlier_words_count(tokens):
         ({"layers": 0}, ValueError, "layers: wanted an integer of at least 1, got 0"),
         ({"heads": 4}, ValueError, "heads: wanted a divisor of d_model = 6, got 4"),
         ({"buckets": (3,)}, ValueError, "buckets: wanted even numbers"),
-        ({"tokens_at_a_time": 0}, ValueError, "chunk: wanted an integer of at least 1, got 0"),
+        ({"tokens_at_a_time": 0}, ValueError, "tokens_at_a_time: wanted an integer of at least 1, got 0"),
         ({"store": 1}, TypeError, "store: wanted True or False, got 1"),
     ],
 )

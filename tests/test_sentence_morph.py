@@ -60,6 +60,7 @@ REFUSED = {
     "order text": (TypeError, "order: wanted a sequence of 5 integers, got str", {"order": "41230"}),
     "W_Q rows": (ValueError, r"W_Q: wanted shape \(d, h·d_k\) with d = 4 as in x", {"W_Q": np.ones((3, 4))}),
     "W_K width": (ValueError, r"W_K: wanted .* with h·d_k = 4 as in W_Q, got \(4, 2\)", {"W_K": np.ones((4, 2))}),
+    "W_V rows": (ValueError, r"W_V: wanted .* with d = 4 as in x, got \(3, 4\)", {"W_V": np.ones((3, 4))}),
     "W_O rows": (ValueError, r"W_O: wanted .* with h·d_v = 4 as in W_V, got \(3, 4\)", {"W_O": np.ones((3, 4))}),
     "W_O wide": (ValueError, "W_O: columns: wanted at most 8, got 9", {"W_O": np.ones((4, 9))}),
     "heads three": (ValueError, "heads", {"heads": 3}),

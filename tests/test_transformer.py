@@ -489,14 +489,14 @@ TOKENS = torch.zeros(2, 3, dtype=torch.long)
         (
             lambda: Encoder(5, 4, 2, 8, 1)(TOKENS.double()),
             TypeError,
-            "tokens: wanted a tensor of integers, got torch.f",
+            "tokens: wanted a torch.Tensor of integers, got dtype torch.f",
         ),
-        (lambda: Encoder(5, 4, 2, 8, 1)([[1]]), TypeError, "tokens: wanted a tensor of integers, got list"),
+        (lambda: Encoder(5, 4, 2, 8, 1)([[1]]), TypeError, "tokens: wanted a torch.Tensor of integers, got list"),
         (lambda: Encoder(5, 4, 2, 8, 1)(TOKENS[0, 0]), ValueError, r"tokens: wanted shape \(..., L\), got \(\)"),
         (
             lambda: Encoder(5, 4, 2, 8, 1)(TOKENS, TOKENS),
             TypeError,
-            "present: wanted a tensor of booleans, got torch.i",
+            "present: wanted a torch.Tensor of booleans, got dtype torch.i",
         ),
         (
             lambda: Encoder(5, 4, 2, 8, 1)(TOKENS, TOKENS[:1] == 0),

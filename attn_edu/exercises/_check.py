@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from .._page import themed
+from ..checks import check_is, check_number
 
 UNANSWERED = "Not answered yet"
 
@@ -36,7 +37,7 @@ class Exercise:
     Raises
     ------
     TypeError
-        If the judge cannot be called or the hints are not a tuple of texts.
+        If the question is no text, the judge cannot be called or the hints are not a tuple of texts.
 
     Examples
     --------
@@ -50,8 +51,8 @@ class Exercise:
     _failures: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        if not callable(self.judge):
-            raise TypeError(f"judge: wanted a function of the answer, got {type(self.judge).__name__}")
+        check_is("question", self.question, str, "a text")
+        check_is("judge", self.judge, Callable, "a function of the answer")
         if not isinstance(self.hints, tuple) or not all(isinstance(hint, str) for hint in self.hints):
             raise TypeError(f"hints: wanted a tuple of texts, got {self.hints!r}")
 
@@ -134,8 +135,7 @@ def check(exercise: Exercise, answer: Any) -> Result:
     >>> check(total, 1).passed
     True
     """
-    if not isinstance(exercise, Exercise):
-        raise TypeError(f"exercise: wanted an Exercise, got {type(exercise).__name__}")
+    check_is("exercise", exercise, Exercise, "an Exercise")
     fault: str | None = UNANSWERED
     if not _is_blank(answer):
         try:
@@ -177,6 +177,11 @@ def expect_close(
     str or None
         ``None`` if the numbers agree, otherwise what came and what was wanted.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If what is wanted are not numbers, or `rtol` or `atol` is not a finite number of at least 0.
+
     Examples
     --------
     >>> expect_close([0.2, 0.3, 0.5], [0.2, 0.5, 0.3], "weights")
@@ -184,7 +189,13 @@ def expect_close(
     >>> expect_close([[1.0], [2.0]], [1.0, 2.0])
     'answer is an array of numbers with shape (2, 1), wanted an array of numbers with shape (2,)'
     """
-    right = _as_array(wanted)
+    _check_tolerances(rtol, atol)
+    try:
+        right = _as_array(wanted)
+    except ValueError:
+        raise ValueError(f"wanted: wanted numbers, got rows of different lengths, {_shown(wanted)}") from None
+    if right.dtype.kind not in "biufc":
+        raise TypeError(f"wanted: wanted numbers, got {_shown(wanted)}")
     try:
         given = _as_array(answer)
     except ValueError:
@@ -221,6 +232,11 @@ def expect_equal(answer: Any, wanted: Any, what: str = "answer") -> str | None:
         ``None`` if they are equal, otherwise what came and, if that is wrong, what kind of answer was wanted.
         The right choice is not told.
 
+    Raises
+    ------
+    TypeError
+        If what is wanted is anything else.
+
     Examples
     --------
     >>> expect_equal(" Keys", "keys")
@@ -229,6 +245,7 @@ def expect_equal(answer: Any, wanted: Any, what: str = "answer") -> str | None:
     >>> expect_equal(3, "keys")
     'answer is 3 (int), wanted a text'
     """
+    check_is("wanted", wanted, str | bool | np.bool_ | int | float | np.number, "a text, a number or a boolean")
     kinds: list[tuple[Any, str]] = [
         (str, "a text"),
         ((bool, np.bool_), "True or False"),
@@ -279,8 +296,10 @@ def expect_function(
 
     Raises
     ------
+    TypeError
+        If `wanted` cannot be called, or a case is no tuple.
     ValueError
-        If there is no case.
+        If there is no case, or `rtol` or `atol` is not a finite number of at least 0.
 
     Examples
     --------
@@ -289,6 +308,10 @@ def expect_function(
     """
     if not cases:
         raise ValueError("cases: wanted at least one, got none")
+    check_is("wanted", wanted, Callable, "a function")
+    for case in cases:
+        check_is("cases", case, tuple, "tuples of arguments")
+    _check_tolerances(rtol, atol)
     if not callable(answer):
         return f"{what} is {_shown(answer)}, wanted a function"
     for number, case in enumerate(cases):
@@ -310,6 +333,13 @@ def expect_function(
             if not _same(after, before):
                 return f"{start}{what} returned the right result but changed its input number {place + 1}"
     return None
+
+
+def _check_tolerances(rtol: Any, atol: Any) -> None:
+    for name, most in (("rtol", rtol), ("atol", atol)):
+        check_number(name, most)
+        if not 0 <= most < float("inf"):
+            raise ValueError(f"{name}: wanted a finite number of at least 0, got {most}")
 
 
 def _compare(came: Any, due: Any, what: str, rtol: float, atol: float) -> str | None:

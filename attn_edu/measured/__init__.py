@@ -42,10 +42,10 @@ def results(name: str, allocator: str = "default") -> dict[str, Any]:
     for path in sorted(FOLDER.glob("????-??-??-*-*.json")):  # in the order of their dates
         found, _, under = path.stem[len("2026-01-31-") :].rpartition("-")
         newest.setdefault(found, {})[under] = path
-    if name not in newest:
+    if not isinstance(name, str) or name not in newest:
         wanted = f"wanted one of {', '.join(sorted(newest))}" if newest else "there are no results"
         raise ValueError(f"name: {wanted}, got {name!r}")
-    if allocator not in newest[name]:
+    if not isinstance(allocator, str) or allocator not in newest[name]:
         raise ValueError(f"allocator: wanted one of {', '.join(newest[name])} for {name!r}, got {allocator!r}")
     result: dict[str, Any] = json.loads(newest[name][allocator].read_text(encoding="utf-8"))
     return result

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from attn_edu import torch_ops
-from attn_edu.checks import check_arrays, check_flag
+from attn_edu.checks import check_arrays, check_flag, check_is, check_mask
 from attn_edu.core import FeedForward, LayerNorm, MultiHead
 
 
@@ -54,8 +54,8 @@ class Cache:
         if x is source or kept is None:
             k, v = split(source @ layer.W_K, layer.heads), split(source @ layer.W_V, layer.heads)
             kept = (k, v) if kept is None else (torch.cat((kept[0], k), -2), torch.cat((kept[1], v), -2))
-            self.kept[layer] = kept
         context, weights = layer.attend(split(x @ layer.W_Q, layer.heads), *kept, attn_mask, need_weights)
+        self.kept[layer] = kept  # only now: the mask may have been refused
         return join(context) @ layer.W_O, weights
 
 
@@ -82,7 +82,8 @@ class EncoderBlock(nn.Module):
     Raises
     ------
     TypeError, ValueError
-        If a width is not an integer of at least 1, `heads` does not divide d_model, or `norm_first` is not a bool.
+        If a width is not an integer of at least 1, `heads` does not divide d_model, or `norm_first` is not a bool; when
+        called, if an input has the wrong type, dtype or shape, or `cache` is no `Cache`.
 
     Examples
     --------
@@ -113,6 +114,8 @@ class EncoderBlock(nn.Module):
 
         With a cache, the tokens continue those that it has seen, and S counts them all.
         """
+        check_arrays(Tensor, "x: * L d_model, W_Q: d_model d_model", x=x, W_Q=self.attention.W_Q)
+        check_is("cache", cache, Cache | None, "a Cache")
         y = self.norm_1(x) if self.norm_first else x
         y, weights = attend(self.attention, y, y, attn_mask, need_weights, cache)
         x = x + y if self.norm_first else self.norm_1(x + y)
@@ -203,6 +206,12 @@ class DecoderBlock(nn.Module):
         Float[Tensor, "*batch L d_model"], Float[Tensor, "*batch h L S"] | None, Float[Tensor, "*batch h L M"] | None
     ]:
         """Return the new tokens, and the weights of self- and cross-attention if `need_weights`, else None twice."""
+        pattern = "x: * L d_model, memory: * M d_model, W_Q: d_model d_model"
+        check_arrays(Tensor, pattern, x=x, memory=memory, W_Q=self.attention.W_Q)
+        check_is("cache", cache, Cache | None, "a Cache")
+        if memory_mask is not None:
+            shape = (*x.shape[:-2], self.cross.heads, x.shape[-2], memory.shape[-2])
+            check_mask(Tensor, memory_mask, shape, name="memory_mask")
         y = self.norm_1(x) if self.norm_first else x
         y, weights = attend(self.attention, y, y, attn_mask, need_weights, cache)
         x = x + y if self.norm_first else self.norm_1(x + y)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attn_edu.checks import check_divides, check_width
+from attn_edu.checks import check_arrays, check_divides, check_is, check_truths, check_width, check_word, check_words
 from attn_edu.positions import LearnedPositions
 from attn_edu.selection import HardAttention, RelaxedAttention
 from attn_edu.vision import PatchEmbedding
@@ -67,8 +67,7 @@ class Captioner(nn.Module):
         check_divides("cell", cell, side=side)
         check_width("words", words)
         check_width("width", width)
-        if not isinstance(attention, nn.Module):
-            raise TypeError(f"attention: wanted an nn.Module, got {type(attention).__name__}")
+        check_is("attention", attention, nn.Module, "an nn.Module")
         self.side = side
         self.cells = PatchEmbedding(cell, 3, 2 * width)
         self.features = nn.Linear(2 * width, width)
@@ -83,6 +82,9 @@ class Captioner(nn.Module):
 
     def start(self, images: Float[Tensor, "N side side 3"]) -> tuple[Places, State]:
         """Return the places' vectors, row by row, and the decoder's state before its first word."""
+        check_arrays(Tensor, "images: N H W c", images=images)
+        if images.shape[3] != 3:
+            raise ValueError(f"images: wanted shape (N, H, W, 3), got {tuple(images.shape)}")
         if images.shape[1:3] != (self.side, self.side):
             raise ValueError(f"images: wanted {self.side} × {self.side} pixels, got {tuple(images.shape[1:3])}")
         places = self.places(self.features(self.cells(images).relu()))
@@ -137,6 +139,16 @@ class Captioner(nn.Module):
         `noise` and `averaged` are as in `look`; an averaged image is so at every word.
         """
         places, state = self.start(images)
+        check_words(Tensor, "captions", captions, self.embedding.num_embeddings, "(N, T)", some=True)
+        if len(captions) != len(images):
+            raise ValueError(f"captions: wanted {len(images)} rows as in images, got {len(captions)}")
+        if noise is not None:
+            check_arrays(Tensor, "noise: N T S", noise=noise)
+            wanted = (*captions.shape, places.shape[1])
+            if noise.shape != wanted:
+                raise ValueError(f"noise: wanted shape {wanted}, got {tuple(noise.shape)}")
+        if averaged is not None:
+            check_truths(Tensor, "averaged", averaged, (len(images),))
         logits, looks = [], []
         for t, word in enumerate(captions.unbind(1)):
             looks.append(self.look(state, places, None if noise is None else noise[:, t], averaged))
@@ -153,6 +165,8 @@ class Captioner(nn.Module):
         Returns the words without their start, 0 after an end, and the weights with which they were written.
         """
         check_width("limit", limit)
+        check_word("start", start, self.embedding.num_embeddings)
+        check_width("end", end, least=0)  # with one that is no word, no sentence ends
         places, state = self.start(images)
         word = torch.full((len(images),), start, device=images.device)
         over, written, looks = torch.zeros_like(word, dtype=torch.bool), [], []

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from attn_edu.checks import check_width
+from attn_edu.checks import check_is, check_width
 
 NextLogProbs = Callable[[np.ndarray], np.ndarray]
 
@@ -64,7 +64,7 @@ def greedy(next_log_probs: NextLogProbs, start: int, end: int, max_length: int) 
     >>> tokens, round(float(np.exp(log_prob)), 6)
     ((2, 1), 0.2)
     """
-    _check(start, end, max_length)
+    _check(next_log_probs, start, end, max_length)
     tokens, total = [start], 0.0
     for _ in range(max_length):
         (row,) = _ask(next_log_probs, np.array([tokens]))
@@ -113,7 +113,7 @@ def beam_search(next_log_probs: NextLogProbs, start: int, end: int, max_length: 
     (3, 1) 0.36
     (2, 1) 0.2
     """
-    _check(start, end, max_length)
+    _check(next_log_probs, start, end, max_length)
     check_width("beams", beams)
     ended: list[Hypothesis] = []
     alive, totals = np.array([[start]]), np.zeros(1)
@@ -133,14 +133,19 @@ def _hypotheses(prefixes: Int[np.ndarray, "b t"], totals: Float[np.ndarray, " b"
     return [Hypothesis(tuple(row[1:]), total) for row, total in zip(prefixes.tolist(), totals.tolist(), strict=True)]
 
 
-def _check(start: int, end: int, max_length: int) -> None:
+def _check(next_log_probs: NextLogProbs, start: int, end: int, max_length: int) -> None:
+    check_is("next_log_probs", next_log_probs, Callable, "a function of prefixes")
     check_width("start", start, least=0)
     check_width("end", end, least=0)
     check_width("max_length", max_length)
 
 
 def _ask(next_log_probs: NextLogProbs, prefixes: Int[np.ndarray, "b t"]) -> Float[np.ndarray, "b V"]:
-    rows = np.asarray(next_log_probs(prefixes), dtype=float)
+    given = next_log_probs(prefixes)
+    try:
+        rows = np.asarray(given, dtype=float)
+    except (TypeError, ValueError):
+        raise TypeError(f"next_log_probs: wanted an array of numbers from it, got {type(given).__name__}") from None
     if rows.ndim != 2 or len(rows) != len(prefixes):
         raise ValueError(f"next_log_probs: wanted an array of shape ({len(prefixes)}, V), got {rows.shape}")
     totals = np.exp(rows).sum(1)

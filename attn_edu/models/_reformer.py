@@ -14,14 +14,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attn_edu.checks import check_arrays, check_divides, check_width
+from attn_edu.checks import check_arrays, check_divides, check_width, check_words
 from attn_edu.core import LayerNorm
 from attn_edu.positions import LearnedPositions
 from attn_edu.recomputed import ChunkedFeedForward, ReversibleStack
 from attn_edu.sparse import LshAttention
 
 from ._block import join, split
-from ._transformer import check_words
 
 
 class LshHeads(nn.Module):
@@ -137,8 +136,9 @@ class Reformer(nn.Module):
         store: bool = False,
     ) -> None:
         super().__init__()
-        check_width("layers", layers)
-        check_width("vocabulary", vocabulary)
+        widths = {"vocabulary": vocabulary, "max_length": max_length, "d_model": d_model, "layers": layers}
+        for name, width in {**widths, "tokens_at_a_time": tokens_at_a_time}.items():
+            check_width(name, width)
         self.table = nn.Parameter(torch.randn(vocabulary, d_model))
         self.positions = LearnedPositions(max_length, d_model)
         nn.init.normal_(self.positions.P)  # as large as words: places must find each other too
@@ -155,7 +155,9 @@ class Reformer(nn.Module):
 
     def forward(self, tokens: Int[Tensor, "*batch L"]) -> Float[Tensor, "*batch L vocabulary"]:
         """Return the logits of every place. It attends to earlier ones, but see the notes of `lsh_attention`."""
-        check_words(tokens, len(self.table))
+        check_words(Tensor, "tokens", tokens, len(self.table))
+        if tokens.shape[-1] > len(self.positions.P):
+            raise ValueError(f"tokens: wanted at most {len(self.positions.P)} in a row, got {tokens.shape[-1]}")
         x = self.positions(F.embedding(tokens, self.table))
         logits: Tensor = self.head(self.norm(self.stack(torch.cat((x, x), -1))))
         return logits

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attn_edu.checks import check_flag, check_width
+from attn_edu.checks import check_flag, check_is, check_width, check_word, check_words
 from attn_edu.scores import Additive
 from attn_edu.scores._additive import attend_additively
 
@@ -75,8 +75,7 @@ class Seq2Seq(nn.Module):
         check_width("source_words", source_words)
         check_width("target_words", target_words)
         check_width("width", width)
-        if attention is not None and not isinstance(attention, nn.Module):
-            raise TypeError(f"attention: wanted an nn.Module, got {type(attention).__name__}")
+        check_is("attention", attention, nn.Module | None, "an nn.Module")
         if both is None:
             both = attention is not None
         check_flag("both", both)
@@ -96,9 +95,12 @@ class Seq2Seq(nn.Module):
         With both directions a state is the forward one and then the backward one, and the last states are those of
         the last word and of the first.
         """
+        check_words(Tensor, "source", source, self.source_embedding.num_embeddings, "(N, S)", some=True)
         present = source != 0
-        if not present[:, 0].all() or (present[:, 1:] > present[:, :-1]).any():
-            raise ValueError("source: wanted in each row words, at least one, and then padding, which is 0")
+        wrong = ~present[:, 0] | (present[:, 1:] > present[:, :-1]).any(1)
+        if wrong.any():
+            got = source[wrong][0].tolist()
+            raise ValueError(f"source: wanted in each row words, at least one, and then padding, which is 0, got {got}")
         lengths = present.sum(-1, keepdim=True)
         read = self.forwards(self.source_embedding(source))[0]  # where no state knows of later places
         last = read[torch.arange(len(source), device=source.device), lengths[:, 0] - 1]
@@ -151,7 +153,10 @@ class Seq2Seq(nn.Module):
 
         To be given the right words, whatever one would have written, is called teacher forcing.
         """
+        check_words(Tensor, "target", target, self.target_embedding.num_embeddings, "(N, T)", some=True)
         states, last = self.encode(source)
+        if len(target) != len(source):
+            raise ValueError(f"target: wanted {len(source)} rows as in source, got {len(target)}")
         embedded, state, weights = self.target_embedding(target), self.begin(last), None
         if self.attention is None:  # then all inputs are known before the first step
             contexts = last[:, None].expand(-1, target.shape[1], -1)
@@ -183,6 +188,8 @@ class Seq2Seq(nn.Module):
         are any, 0 after an end as well.
         """
         check_width("limit", limit)
+        check_word("start", start, self.target_embedding.num_embeddings)
+        check_width("end", end, least=0)  # with one that is no word, no sentence ends
         states, last = self.encode(source)
         ask, state = self.asking(states, last, source != 0, need_weights), self.begin(last)
         word, over = torch.full_like(source[:, 0], start), torch.zeros_like(source[:, 0], dtype=torch.bool)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attn_edu.checks import check_flag, check_width
+from attn_edu.checks import check_arrays, check_flag, check_is, check_truths, check_width, check_word, check_words
 from attn_edu.core import LayerNorm
 from attn_edu.positions import SinusoidalPositions
 
@@ -59,7 +59,8 @@ class Embedding(nn.Module):
     def forward(self, tokens: Tokens, start: int = 0) -> Float[Tensor, "*batch L d_model"]:
         """Return the vectors of the tokens, the first of which stands at position `start`."""
         words, d_model = self.table.shape
-        check_words(tokens, words)
+        check_words(Tensor, "tokens", tokens, words)
+        check_width("start", start, least=0)
         return self.positions(F.embedding(tokens, self.table) * math.sqrt(d_model), start)
 
     def logits(self, x: Float[Tensor, "*batch L d_model"]) -> Float[Tensor, "*batch L vocabulary"]:
@@ -67,26 +68,18 @@ class Embedding(nn.Module):
         return x @ self.table.T
 
 
-def check_words(tokens: Any, words: int) -> None:
-    """Check that tokens are numbers of words in a vocabulary."""
-    if not isinstance(tokens, Tensor) or tokens.is_floating_point() or tokens.dtype == torch.bool:
-        raise TypeError(f"tokens: wanted a tensor of integers, got {getattr(tokens, 'dtype', type(tokens).__name__)}")
-    if tokens.ndim < 1:
-        raise ValueError("tokens: wanted shape (..., L), got ()")
-    if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < words:
-        raise ValueError(f"tokens: wanted 0 to {words - 1}, got {int(tokens.min())} to {int(tokens.max())}")
-
-
 def attend_to(present: Any, tokens: Tensor) -> Tensor | None:
     """Turn a mask of the tokens that are there, (..., L), into one for all heads and queries, (..., 1, 1, L)."""
     if present is None:
         return None
-    if not isinstance(present, Tensor) or present.dtype != torch.bool:
-        got = present.dtype if isinstance(present, Tensor) else type(present).__name__
-        raise TypeError(f"present: wanted a tensor of booleans, got {got}")
-    if present.shape != tokens.shape:
-        raise ValueError(f"present: wanted shape {tuple(tokens.shape)}, got {tuple(present.shape)}")
+    check_truths(Tensor, "present", present, tokens.shape)
     return present[..., None, None, :]
+
+
+def check_batch(name: str, batch: torch.Size, owner: str, wanted: torch.Size) -> None:
+    """Check that there are as many of one thing as of another."""
+    if batch != wanted:
+        raise ValueError(f"{name}: wanted the batch axes {tuple(wanted)} as in {owner}, got {tuple(batch)}")
 
 
 def earlier(length: int, cache: Cache | None, device: torch.device) -> Bool[Tensor, "L S"]:
@@ -195,6 +188,7 @@ class Decoder(nn.Module):
 
         With a cache, the tokens continue those that it has seen; it takes them up.
         """
+        check_is("cache", cache, Cache | None, "a Cache")
         x, maps = self.embedding(tokens, 0 if cache is None else cache.length), []
         mask = earlier(tokens.shape[-1], cache, tokens.device)
         for block in self.blocks:
@@ -207,6 +201,7 @@ class Decoder(nn.Module):
     @torch.no_grad()
     def next_log_probs(self, prefixes: Int[np.ndarray, "b t"]) -> Float[np.ndarray, "b vocabulary"]:
         """Return the log-probability of each word after each of b prefixes, for `greedy` and `beam_search`."""
+        check_words(np.ndarray, "prefixes", prefixes, len(self.embedding.table), "(b, t)", some=True)
         tokens = torch.as_tensor(prefixes, device=self.embedding.table.device)
         return self(tokens, need_weights=False)[0][:, -1].double().log_softmax(-1).cpu().numpy()
 
@@ -259,6 +254,8 @@ class EncoderDecoder(nn.Module):
         norm_first: bool = False,
     ) -> None:
         super().__init__()
+        check_width("source_vocabulary", source_vocabulary)
+        check_width("target_vocabulary", target_vocabulary)
         self.encoder = Encoder(source_vocabulary, d_model, heads, d_hidden, blocks, norm_first)
         self.embedding = Embedding(target_vocabulary, d_model)
         self.blocks = nn.ModuleList(DecoderBlock(d_model, heads, d_hidden, norm_first) for _ in range(blocks))
@@ -277,6 +274,10 @@ class EncoderDecoder(nn.Module):
         `memory` is what ``encoder.encode`` returned, `present` says which source tokens are there. With a cache, the
         target continues what it has seen, and the memory is projected once.
         """
+        check_words(Tensor, "target", target, len(self.embedding.table))
+        check_arrays(Tensor, "memory: * S d_model, table: V d_model", memory=memory, table=self.embedding.table)
+        check_is("cache", cache, Cache | None, "a Cache")
+        check_batch("memory", memory.shape[:-2], "target", target.shape[:-1])
         x = self.embedding(target, 0 if cache is None else cache.length)
         mask, memory_mask = earlier(target.shape[-1], cache, target.device), attend_to(present, memory[..., 0])
         maps: dict[str, list[Tensor]] = {"decoder": [], "cross": []}
@@ -300,6 +301,9 @@ class EncoderDecoder(nn.Module):
         The maps are one tensor a block, under ``encoder`` (..., h, S, S), ``decoder`` (..., h, L, L) and ``cross``
         (..., h, L, S). `present` says which source tokens are there.
         """
+        check_words(Tensor, "source", source, len(self.encoder.embedding.table))
+        check_words(Tensor, "target", target, len(self.embedding.table))
+        check_batch("target", target.shape[:-1], "source", source.shape[:-1])
         memory, seen = self.encoder.encode(source, present, need_weights)
         logits, maps = self.decode(target, memory, present, None, need_weights)
         return logits, None if maps is None or seen is None else {"encoder": seen, **maps}
@@ -312,6 +316,8 @@ class EncoderDecoder(nn.Module):
 
         Bind the source with `functools.partial` for `greedy` and `beam_search`. It has no padding.
         """
+        check_words(np.ndarray, "source", source, len(self.encoder.embedding.table), "(S)")
+        check_words(np.ndarray, "prefixes", prefixes, len(self.embedding.table), "(b, t)", some=True)
         sources = torch.as_tensor(source, device=self.embedding.table.device).expand(len(prefixes), -1)
         logits, _ = self(sources, torch.as_tensor(prefixes, device=sources.device), need_weights=False)
         return logits[:, -1].double().log_softmax(-1).cpu().numpy()
@@ -331,6 +337,10 @@ class EncoderDecoder(nn.Module):
 
         Each row begins with `start`; what follows its `end` is `pad`.
         """
+        check_words(Tensor, "source", source, len(self.encoder.embedding.table), "(N, S)")
+        check_word("start", start, len(self.embedding.table))
+        check_width("end", end, least=0)  # with one that is no word, no sentence ends
+        check_word("pad", pad, len(self.embedding.table))
         check_width("max_length", max_length)
         memory, _ = self.encoder.encode(source, present, need_weights=False)
         written, cache = source.new_full((len(source), max_length), pad), Cache()

@@ -76,7 +76,7 @@ def reversible_residual(
     >>> reversible_inverse(np.array([[11.0, 7.0]]), **weights)
     array([[5., 2.]])
     """
-    _check(np.ndarray, x=x, W_Q=W_Q, W_K=W_K, W_V=W_V, W_1=W_1, b_1=b_1, W_2=W_2, b_2=b_2)
+    _check(np.ndarray, "x", x=x, W_Q=W_Q, W_K=W_K, W_V=W_V, W_1=W_1, b_1=b_1, W_2=W_2, b_2=b_2)
     x_1, x_2 = np.split(x, 2, axis=-1)
     y_1 = x_1 + self_attention(x_2, W_Q=W_Q, W_K=W_K, W_V=W_V, causal=causal)[0]
     y_2 = x_2 + feed_forward(y_1, W_1=W_1, b_1=b_1, W_2=W_2, b_2=b_2)
@@ -123,18 +123,18 @@ def reversible_inverse(
     >>> reversible_inverse(np.array([[4.0, 9.0]]), **weights)
     array([[4., 8.]])
     """
-    _check(np.ndarray, x=y, W_Q=W_Q, W_K=W_K, W_V=W_V, W_1=W_1, b_1=b_1, W_2=W_2, b_2=b_2)
+    _check(np.ndarray, "y", y=y, W_Q=W_Q, W_K=W_K, W_V=W_V, W_1=W_1, b_1=b_1, W_2=W_2, b_2=b_2)
     y_1, y_2 = np.split(y, 2, axis=-1)
     x_2 = y_2 - feed_forward(y_1, W_1=W_1, b_1=b_1, W_2=W_2, b_2=b_2)
     x_1 = y_1 - self_attention(x_2, W_Q=W_Q, W_K=W_K, W_V=W_V, causal=causal)[0]
     return np.concatenate([x_1, x_2], axis=-1)
 
 
-def _check(kind: Any, **arrays: Any) -> None:
-    check_arrays(kind, PARAMETERS + ", x: * L 2d", **arrays)
-    if arrays["x"].shape[-1] != 2 * len(arrays["W_Q"]):
+def _check(kind: Any, name: str, **arrays: Any) -> None:
+    check_arrays(kind, PARAMETERS + f", {name}: * L 2d", **arrays)
+    if arrays[name].shape[-1] != 2 * len(arrays["W_Q"]):
         wanted = f"(*, L, 2d) with d = {len(arrays['W_Q'])} as in W_Q"
-        raise ValueError(f"x: wanted shape {wanted}, got {tuple(arrays['x'].shape)}")
+        raise ValueError(f"{name}: wanted shape {wanted}, got {tuple(arrays[name].shape)}")
 
 
 class ReversibleResidual(nn.Module):
@@ -191,7 +191,7 @@ class ReversibleResidual(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch L dd"]) -> Float[Tensor, "*batch L dd"]:
         """Return Y_1 and Y_2 (..., L, 2d), side by side as X_1 and X_2 are in `x`."""
-        _check(Tensor, x=x, **dict(self.named_parameters()))
+        _check(Tensor, "x", x=x, **dict(self.named_parameters()))
         of_F, of_G = (self.W_Q, self.W_K, self.W_V), (self.W_1, self.b_1, self.W_2, self.b_2)
         return run(x, [(self.attend, of_F), (self.feed, of_G)], store=False)
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from attn_edu.checks import check_arrays, check_flag
+from attn_edu.checks import check_arrays, check_flag, check_is
 
 Step = tuple[Callable[..., Tensor], Sequence[Tensor]]  # F or G, and the tensors in it that are trained
 
@@ -126,6 +126,7 @@ class ReversibleStack(nn.Module):
 
     def __init__(self, layers: Sequence[tuple[nn.Module, nn.Module]], store: bool = False) -> None:
         super().__init__()
+        check_is("layers", layers, Iterable, "pairs of modules")
         for layer in layers:
             if not (isinstance(layer, Sequence) and len(layer) == 2 and all(isinstance(m, nn.Module) for m in layer)):
                 raise TypeError(f"layers: wanted pairs of modules, got {layer!r}")
@@ -139,21 +140,21 @@ class ReversibleStack(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch L dd"]) -> Float[Tensor, "*batch L dd"]:
         """Return the last layer's streams, side by side as in `x`."""
-        check_even(x)
+        check_even("x", x)
         return run(x, self.steps(), self.store)
 
     @torch.no_grad()
     def inverse(self, y: Float[Tensor, "*batch L dd"]) -> Float[Tensor, "*batch L dd"]:
         """Return what the stack would make `y` of, but for rounding."""
-        check_even(y)
+        check_even("y", y)
         b, s = y.chunk(2, -1)
         for function, _ in reversed(self.steps()):
             b, s = s - function(b), b
         return torch.cat((b, s), -1)
 
 
-def check_even(x: Any) -> None:
+def check_even(name: str, x: Any) -> None:
     """Check that there are two streams of the same width."""
-    check_arrays(Tensor, "x: * L 2d", x=x)
+    check_arrays(Tensor, f"{name}: * L 2d", **{name: x})
     if x.shape[-1] % 2:
-        raise ValueError(f"x: wanted shape (*, L, 2d), got {tuple(x.shape)}")
+        raise ValueError(f"{name}: wanted shape (*, L, 2d), got {tuple(x.shape)}")

@@ -204,6 +204,7 @@ class LSTMN(nn.Module):
 
         The state before the first step has no slots: shape (..., 0, 3, d).
         """
+        check_arrays(Tensor, "x: * d_in, state: * t slots d", x=x, state=state)
         self._check(x=x.unsqueeze(-2))
         d = self.W_h.shape[1]
         if state.shape[:-3] != x.shape[:-1] or state.shape[-2:] != (3, d):

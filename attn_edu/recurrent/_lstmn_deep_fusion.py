@@ -201,6 +201,7 @@ class LSTMNDeepFusion(nn.Module):
 
         The state before the first step has no slots: shape (..., 0, 4, d).
         """
+        check_arrays(Tensor, "x: * d_in, state: * t slots d", x=x, state=state)
         check_arrays(
             Tensor, PATTERN, x=x.unsqueeze(-2), key=key, value=value, **{name: getattr(self, name) for name in NAMES}
         )

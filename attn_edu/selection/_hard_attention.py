@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
 from attn_edu import np_ops, torch_ops
-from attn_edu.checks import KINDS, check_arrays, check_width
+from attn_edu.checks import KINDS, check_arrays, check_is, check_width
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims
 from attn_edu.scores._additive import PATTERN, additive_scores
 from attn_edu.scores._additive import examples as additive_examples
@@ -239,11 +239,18 @@ def draw_choice(
     -------
     choice : (..., L) int64
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the weights are no tensor of floating-point numbers in this shape, or `generator` is none of PyTorch's.
+
     Examples
     --------
     >>> draw_choice(torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]))
     tensor([2, 0])
     """
+    check_arrays(Tensor, "weights: * L S", weights=weights)
+    check_is("generator", generator, torch.Generator | None, "a torch.Generator")
     waits = torch.empty_like(weights, memory_format=torch.contiguous_format).exponential_(generator=generator)
     return (weights.detach() / waits).argmax(-1)
 

@@ -150,6 +150,8 @@ class LocalP(nn.Module):
 
     def centre(self, query: Float[Tensor, "*batch L d_query"], keys: int) -> Float[Tensor, "*batch L"]:
         """Return p (..., L), the place among so many keys that each query looks at, in single precision at least."""
+        check_arrays(Tensor, "query: * L d_query, W_p: n d_query", query=query, W_p=self.W_p)
+        check_width("keys", keys, least=0)
         dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
         hidden = torch.tanh(query.to(dtype) @ self.W_p.to(dtype).mT)
         return keys * torch.sigmoid(hidden @ self.v_p.to(dtype))

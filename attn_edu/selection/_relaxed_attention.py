@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from attn_edu import np_ops, torch_ops
-from attn_edu.checks import check_arrays, check_positive, check_width
+from attn_edu.checks import check_arrays, check_is, check_positive, check_width
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims
 from attn_edu.scores._additive import additive_scores, attend_in_slabs
 from attn_edu.scores._additive import examples as additive_examples
@@ -193,6 +193,12 @@ def gumbel_noise(
     -------
     noise : tensor of that shape
 
+    Raises
+    ------
+    TypeError, ValueError
+        If `shape` is no sequence of integers of at least 0, `generator` none of PyTorch's, or `dtype` not one of
+        floating-point numbers.
+
     Examples
     --------
     Its mean is Euler's constant, 0.577…:
@@ -201,6 +207,13 @@ def gumbel_noise(
     >>> abs(noise.mean().item() - 0.577) < 0.02
     True
     """
+    check_is("shape", shape, Sequence, "a sequence of integers")
+    for size in shape:
+        check_width("shape", size, least=0)
+    check_is("generator", generator, torch.Generator | None, "a torch.Generator")
+    check_is("dtype", dtype, torch.dtype | None, "a torch.dtype")
+    if dtype is not None and not dtype.is_floating_point:
+        raise TypeError(f"dtype: wanted one of floating-point numbers, got {dtype}")
     return -torch.empty(tuple(shape), dtype=dtype, device=device).exponential_(generator=generator).log()
 
 

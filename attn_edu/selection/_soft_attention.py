@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from attn_edu import np_ops, torch_ops
-from attn_edu.checks import check_arrays, check_width
+from attn_edu.checks import check_arrays, check_truths, check_width
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims
 from attn_edu.scores._additive import additive_scores, attend_additively
 from attn_edu.scores._additive import examples as additive_examples
@@ -194,6 +194,11 @@ def doubly_stochastic_penalty(weights: Any, counted: Any = None) -> Any:
     penalty : (...)
         One number for each caption.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the weights are no array or tensor of floating-point numbers in this shape, or `counted` none of booleans.
+
     References
     ----------
     Xu et al. (2015), section 4.2.1.
@@ -211,7 +216,10 @@ def doubly_stochastic_penalty(weights: Any, counted: Any = None) -> Any:
     >>> doubly_stochastic_penalty(weights, np.array([True, False]))
     np.float64(1.625)
     """
+    kind = Tensor if isinstance(weights, Tensor) else np.ndarray
+    check_arrays(kind, "weights: * L S", weights=weights)
     if counted is not None:
+        check_truths(kind, "counted", counted, weights.shape[:-1])
         weights = weights * counted[..., None]
     return ((1 - weights.sum(-2)) ** 2).sum(-1)
 

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attn_edu import torch_ops
-from attn_edu.checks import check_arrays, check_flag, check_width
+from attn_edu.checks import check_arrays, check_flag, check_is, check_width
 from attn_edu.core import scaled_dot_product
 from attn_edu.mechanism import Example, Mechanism, Sizes, claims
 
@@ -278,6 +278,9 @@ class LshAttention(nn.Module):
     @torch.no_grad()
     def hash(self, x: Float[Tensor, "*batch L d_k"]) -> Int[Tensor, "*batch r L"]:
         """Return the bucket of each vector in each round, as `angular_hash` does, in single precision at least."""
+        check_arrays(Tensor, "x: * L d_k", x=x)
+        if x.shape[-1] != (d_k := self.rotations.shape[1]):
+            raise ValueError(f"x: wanted shape (*, L, d_k) with d_k = {d_k} as in rotations, got {tuple(x.shape)}")
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
         columns = self.rotations.to(dtype).transpose(0, 1)  # d_k, r, f
         turned = (x.to(dtype) @ columns.flatten(1)).unflatten(-1, columns.shape[1:]).transpose(-3, -2)
@@ -305,6 +308,7 @@ class LshAttention(nn.Module):
         dtype = torch.float64 if shared.dtype == torch.float64 else torch.float32
         q, v = (x.reshape(math.prod(batch), *x.shape[-2:]).to(dtype) for x in (shared, value))
         wanted = (*batch, len(self.rotations), shared.shape[-2])
+        check_is("bucket", bucket, Tensor | None, "a torch.Tensor")
         if bucket is not None and (bucket.shape != wanted or bucket.is_floating_point()):
             raise ValueError(f"bucket: wanted integers of shape {wanted}, got {bucket.dtype}, {tuple(bucket.shape)}")
         plan = make_plan(self.hash(q) if bucket is None else bucket.reshape(len(q), *wanted[-2:]), self.chunk)

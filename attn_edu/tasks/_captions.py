@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from attn_edu.checks import check_flag, check_rng, check_width
+from attn_edu.checks import check_flag, check_number, check_rng, check_width
 
 from ._language import END, PAD, START
 
@@ -66,9 +66,9 @@ def captions(
     Raises
     ------
     TypeError
-        If `rng` is not a generator, a number not an integer or `held_out` no bool.
+        If `rng` is not a generator, `count` or `side` not an integer, `noise` no number or `held_out` no bool.
     ValueError
-        If `count` is below 1, `side` below 2 or `noise` negative.
+        If `count` is below 1, `side` below 2 or `noise` negative or not finite.
 
     Examples
     --------
@@ -88,8 +88,9 @@ def captions(
     check_width("count", count)
     check_width("side", side, least=2)
     check_flag("held_out", held_out)
-    if not noise >= 0:
-        raise ValueError(f"noise: wanted a number of at least 0, got {noise!r}")
+    check_number("noise", noise)
+    if not 0 <= noise < float("inf"):
+        raise ValueError(f"noise: wanted a finite number of at least 0, got {noise}")
     kinds = len(COLOURS), len(SHAPES)
     kept: list[np.ndarray] = []  # rows of cell, cell, colour, colour, shape, shape
     while sum(map(len, kept)) < count:

@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
+from operator import index
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from attn_edu.checks import check_flag, check_rng, check_width
+from attn_edu.checks import check_flag, check_is, check_number, check_rng, check_width, check_words
 
 PAD, START, END, MASK = range(4)
 SPECIAL = ("<pad>", "<start>", "<end>", "<mask>")
@@ -132,6 +133,8 @@ def words(ids: Int[np.ndarray, " T"] | Sequence[int], vocabulary: Sequence[str])
 
     Raises
     ------
+    TypeError
+        If `ids` are not integers in a row, or the vocabulary is no sequence of words.
     ValueError
         If a number is not in the vocabulary.
 
@@ -140,10 +143,15 @@ def words(ids: Int[np.ndarray, " T"] | Sequence[int], vocabulary: Sequence[str])
     >>> words([1, 5, 11, 3, 2, 0], ENGLISH)
     'a dog <mask>'
     """
-    wrong = [int(i) for i in ids if not 0 <= i < len(vocabulary)]
+    check_is("vocabulary", vocabulary, list | tuple, "a list or tuple of words")
+    try:
+        numbers = [index(i) for i in ids]
+    except TypeError:
+        raise TypeError(f"ids: wanted integers in a row, got {ids!r}") from None
+    wrong = [i for i in numbers if not 0 <= i < len(vocabulary)]
     if wrong:
         raise ValueError(f"ids: wanted 0 to {len(vocabulary) - 1}, got {wrong[0]}")
-    return " ".join(vocabulary[i] for i in ids if i not in (PAD, START, END))
+    return " ".join(vocabulary[i] for i in numbers if i not in (PAD, START, END))
 
 
 def mask_words(
@@ -169,8 +177,11 @@ def mask_words(
 
     Raises
     ------
+    TypeError
+        If `ids` are no array of integers, `rng` no generator or `share` no number.
     ValueError
-        If `share` is not between 0 and 1.
+        If `ids` have another shape, a number that is no word's or a row without words, or `share` is not between 0
+        and 1.
 
     Examples
     --------
@@ -178,6 +189,11 @@ def mask_words(
     >>> words(masked[0], ENGLISH), chosen.astype(int)
     ('<mask> <mask>', array([[0, 1, 1, 0, 0]]))
     """
+    check_words(np.ndarray, "ids", ids, max(len(ENGLISH), len(SOVIC)), "(N, T)", some=True)
+    if not (ids > END).any(1).all():
+        raise ValueError("ids: wanted at least one word in each row, got a row with none")
+    check_rng(rng)
+    check_number("share", share)
     if not 0 <= share <= 1:
         raise ValueError(f"share: wanted a number from 0 to 1, got {share!r}")
     draw = np.where(ids > MASK, rng.random(ids.shape), np.inf)

@@ -5,6 +5,8 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float, Int
 
+from attn_edu.checks import check_words
+
 from ._language import ENGLISH, MASK, START, tables, words
 
 
@@ -23,8 +25,10 @@ def next_word_log_probs(ids: Int[np.ndarray, "N T"]) -> Float[np.ndarray, "N T V
 
     Raises
     ------
+    TypeError
+        If `ids` are no array of integers.
     ValueError
-        If a row is not the beginning of a sentence.
+        If they have another shape or a number that is no word's, or if a row is not the beginning of a sentence.
 
     Examples
     --------
@@ -55,8 +59,10 @@ def masked_word_log_probs(ids: Int[np.ndarray, "N T"]) -> Float[np.ndarray, "N T
 
     Raises
     ------
+    TypeError
+        If `ids` are no array of integers.
     ValueError
-        If a row fits no sentence.
+        If they have another shape or a number that is no word's, or if a row fits no sentence.
 
     Examples
     --------
@@ -91,6 +97,11 @@ def sentence_log_probs(ids: Int[np.ndarray, "N T"]) -> Float[np.ndarray, " N"]:
     -------
     log_probs : (N,)
         −∞ for what the grammar does not allow.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `ids` are no array of integers, have another shape or a number that is no word's.
 
     Examples
     --------
@@ -140,6 +151,7 @@ def _steps() -> Float[np.ndarray, "V states states"]:
 
 def _forward(ids: Int[np.ndarray, "N T"]) -> Float[np.ndarray, "N T+1 states"]:
     """Before each place and after the last: of each state, the chance to have come there by these words."""
+    check_words(np.ndarray, "ids", ids, len(ENGLISH), "(N, T)")
     steps = _steps()
     states = [np.tile(np.eye(steps.shape[1])[0], (len(ids), 1))]
     for column in ids.T:

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from attn_edu.checks import check_flag, check_is
+
 
 def train(
     model: nn.Module,
@@ -40,6 +42,8 @@ def train(
     ------
     ImportError
         If there should be a progress bar and tqdm is missing.
+    TypeError
+        If an argument is something else than said, or a batch no tuple.
     ValueError
         If there is no batch, the loss is not one number, or it is not finite at the end.
 
@@ -56,6 +60,11 @@ def train(
     >>> model.theta.item()
     2.25
     """
+    check_is("model", model, nn.Module, "an nn.Module")
+    check_is("batches", batches, Iterable, "tuples, one for each step")
+    check_is("loss", loss, Callable, "a function of the model and a batch")
+    check_is("optimizer", optimizer, torch.optim.Optimizer, "a torch.optim.Optimizer")
+    check_flag("progress", progress)
     if progress:
         try:
             from tqdm import tqdm
@@ -64,6 +73,7 @@ def train(
         batches = tqdm(batches, unit="step")
     losses = []
     for batch in batches:
+        check_is("batches", batch, tuple | list, "tuples, one for each step")
         optimizer.zero_grad()
         wrong = loss(model, *batch)
         if not isinstance(wrong, Tensor) or wrong.numel() != 1:
