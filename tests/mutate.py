@@ -20,17 +20,19 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache, partial
-from importlib.machinery import SourceFileLoader
 from itertools import accumulate
 from pathlib import Path
 
 import hypothesis
 import jaxtyping
 import libcst as cst
+from giving_out import give_out
 from libcst.metadata import MetadataWrapper, PositionProvider
 from mutmut.mutation.mutators import mutation_operators, operator_assignment
 from tqdm import tqdm
@@ -201,18 +203,6 @@ def in_fork(call: Callable[[], int | None], seconds: int) -> str:
     return "killed" if status else "survived"
 
 
-def give_out(path: Path, source: str) -> None:
-    """Let whoever imports this file get the changed source."""
-    real = SourceFileLoader.get_data
-
-    def get_data(loader, asked):
-        if "__pycache__" in asked and Path(asked).name.startswith(f"{path.stem}.") and path.parent.name in asked:
-            raise OSError("the compiled file is of the unchanged source")
-        return source.encode() if Path(asked) == path else real(loader, asked)
-
-    SourceFileLoader.get_data = get_data
-
-
 def try_contract(path: Path, source: str) -> None:
     family, stem = path.parent.name, path.stem.removeprefix("_")
     modules = standing_on(family, path.stem)
@@ -230,13 +220,22 @@ def try_contract(path: Path, source: str) -> None:
             call()
 
 
-def try_own_tests(path: Path, source: str, files: list[str]) -> int:
-    import pytest
+def own_tests(path: Path, source: str, files: list[str]) -> str:
+    """Say what the file's other examples and these tests make of it, in a process that has imported nothing yet.
 
-    give_out(path, source)
-    for module in [name for name in sys.modules if name.split(".")[0] in ("attn_edu", "contract", "test_contract")]:
-        del sys.modules[module]
-    return pytest.main(["-x", "-q", "-n0", "-p", "no:cacheprovider", "--rootdir", str(TESTS.parent), *files])
+    In a fork the package would be imported a second time, and its classes would not be those of the first.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as mutant:
+        mutant.write(source)
+        mutant.flush()
+        result = subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", "-p", "giving_out", *files],
+            cwd=TESTS.parent,
+            env=os.environ | {"MUTANT_OF": str(path), "MUTANT": mutant.name, "PYTHONDONTWRITEBYTECODE": "1"},
+            preexec_fn=partial(resource.setrlimit, resource.RLIMIT_CPU, (600, 605)),
+            capture_output=True,
+        )
+    return "killed" if result.returncode else "survived"
 
 
 def explained() -> dict[tuple[str, str], str]:
@@ -273,6 +272,11 @@ def main() -> None:
         todo = [one for one in todo if (f"{family}/{one[0].name}", one[1].partition(": ")[2]) in left]
         for score in scores.values():
             score["survived"] = 0
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")])
+    if files and todo:  # else every mutant would be caught, by nothing
+        path = todo[0][0]
+        if own_tests(path, path.read_text(), [*{str(path) for path, *_ in todo}, *files]) != "survived":
+            sys.exit(f"{family}: its own tests do not pass as the files stand; mend that first")
     survivors, tried, sound = [], 0, set()
     try:
         for path, change, source in (bar := tqdm(todo, desc=family, unit="mutant", mininterval=1)):
@@ -284,7 +288,7 @@ def main() -> None:
                 verdict = "explained"
                 seen.add(short)
             if verdict == "survived" and files:
-                verdict = in_fork(partial(try_own_tests, path, source, [str(path), *files]), 600)
+                verdict = own_tests(path, source, [str(path), *files])
                 verdict = "killed by own tests" if verdict == "killed" else verdict
             scores[stem][verdict] += 1
             tried += 1
