@@ -84,8 +84,11 @@ def lsh(rounds: int) -> Use:
 
 
 WINDOWS = {"before": WINDOW, "after": WINDOW}
+HIDDEN = ("additive", "concat", "location_sensitive", "soft_attention", "relaxed_attention")  # a network for each pair
 # Options one would use, by mechanism and variant; those that are not here are timed as their first example has them.
 OPTIONS: dict[str, dict[str, Use]] = {
+    **{name: {"": Use(lambda _: {"width": WIDTH})} for name in HIDDEN},
+    "location": {"": Use(lambda n: {"places": n})},
     "relative_attention": {"": Use(lambda _: {"clip": 16})},
     "local_attention_1d": {"": Use(lambda _: {"block": WINDOW, "memory": WINDOW})},
     "local_attention_2d": {"": Use(lambda _: {"block": (8, 16), "memory": (4, 8)}, image=True)},

@@ -9,7 +9,8 @@ survives both wants a new assertion, or a reason in ``tests/mutation/explained.j
 survivors that have none.
 
 Changed are the definitions, the modules and what the records claim. Left alone are annotations, docstrings, messages,
-imports, a record's prose, and the examples, which are the contract's own inputs.
+imports, a record's prose, and the examples, which are the contract's own inputs; and what no result shows: `strict` of
+a zip, `device` where there is one, and how much is held at a time, which the contract itself sets to 1 and 60.
 """
 
 import argparse
@@ -47,6 +48,7 @@ import attn_edu  # noqa: E402
 PACKAGE, TESTS = Path(attn_edu.__file__).parent, Path(__file__).parent
 NOTES = TESTS / "mutation"
 PROSE = {"title", "citation", "equation", "cost", "chapter", "does_not_apply", "refuses"}
+UNSEEN = {"strict", "device"}
 OWN_TESTS = {  # where they are not named after the family
     "sparse": ("sparse", "lsh", "blocked_attention"),
     "vision": ("axial", "local_in_images"),
@@ -85,8 +87,8 @@ class Mutants(cst.CSTVisitor):
             case cst.Assign(value=cst.Subscript()):  # a name for an annotation
                 return not isinstance(node.targets[0].target, cst.Attribute) and cst.Module([]).code_for_node(
                     node.value
-                ).startswith("Literal")
-            case cst.Call(func=cst.Name(value="len" | "isinstance")):
+                ).startswith(("Literal", "Bool", "Float", "Int"))
+            case cst.Call(func=cst.Name(value="len" | "isinstance" | "ByDevice")):
                 return True
             case cst.Call(func=cst.Name(value="Mechanism")):
                 for argument in node.args:
@@ -94,7 +96,7 @@ class Mutants(cst.CSTVisitor):
                         argument.value.visit(self)
                 return True
             case cst.Arg(keyword=cst.Name(value=name)):
-                return name in PROSE
+                return name in PROSE | UNSEEN
             case cst.Call(func=cst.Name(value=name)) if name.startswith("check_"):
                 first, *rest = node.args
                 if isinstance(first.value, cst.SimpleString):  # the name that the message says
@@ -111,9 +113,16 @@ def is_record(node: cst.CSTNode) -> bool:
 
 
 def is_same(node: cst.CSTNode, changed: cst.CSTNode) -> bool:
-    """Whether only the letters of an einsum or of a message changed."""
+    """Whether only the letters of an einsum or of a pattern of shapes changed, or an argument that no result shows."""
+    if isinstance(node, cst.Call) and isinstance(changed, cst.Call):
+        seen = [
+            [arg for arg in call.args if not (arg.keyword and arg.keyword.value in UNSEEN)] for call in (node, changed)
+        ]
+        same = len(seen[0]) == len(seen[1]) and all(a.value.deep_equals(b.value) for a, b in zip(*seen, strict=True))
+        return same and node.func.deep_equals(changed.func)
     strings = isinstance(node, cst.SimpleString) and isinstance(changed, cst.SimpleString)
-    return strings and "->" in node.value and node.value.lower() == changed.value.lower()
+    letters = strings and ("->" in node.value or ": *" in node.value)
+    return letters and node.value.lower() == changed.value.lower()
 
 
 def negated(test: cst.BaseExpression) -> cst.BaseExpression:

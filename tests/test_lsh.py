@@ -166,6 +166,14 @@ def test_fast_form_equals_the_definition(length, causal):
         )
 
 
+def test_no_bucket_is_the_one_before_the_first_chunk():
+    """What stands there has a code of its own; with so many buckets, each number from 0 to some hundreds is in use."""
+    shared, value, rotations = drawn(length=40, rounds=16, buckets=(128,))
+    options = {"buckets": (128,), "chunk": 40}
+    output = layer(rotations, **options)(torch.from_numpy(shared), torch.from_numpy(value), need_weights=False)[0]
+    assert_allclose(output, lsh_attention(shared, value, rotations=rotations, **options)[0], atol=1e-12)
+
+
 def test_works_in_slices_of_the_batch(monkeypatch):
     from attn_edu.sparse import _hashed_attention
 

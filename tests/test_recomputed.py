@@ -176,6 +176,8 @@ def test_mechanism_is_a_stack_of_one():
     y_1 = x_1 + layer.attend(x_2)
     wanted = torch.cat((y_1, x_2 + layer.feed(y_1)), -1)
     assert_allclose(layer(x).detach(), wanted.detach(), rtol=1e-12)
+    kept, _ = kept_bytes(lambda: layer(x.requires_grad_()), layer.parameters())
+    assert kept == x.nbytes, "it is there to keep its output alone"
 
 
 # ----------------------------------------------------------------------------------------------- there and back
