@@ -51,7 +51,14 @@ POWERS = {
     "global_window_attention": "1",
     "lsh_attention": "1",
 }
-SCRIPTS = {"sequences": "run", "projected": "run", "axial": "axial", "local": "local", "re-attention": "re_attention"}
+SCRIPTS = {
+    "sequences": "run",
+    "origins": "run",
+    "projected": "run",
+    "axial": "axial",
+    "local": "local",
+    "re-attention": "re_attention",
+}
 
 Results = Mapping[str, Mapping[str, Any]]  # of a benchmark, by allocator
 Line = Mapping[int, float]  # what was measured, by length
@@ -204,17 +211,18 @@ def power(name: str) -> str:
     return POWERS.get(ours, POWERS.get(ours.split(",")[0], "2"))
 
 
-def growth(results: Results) -> str:
-    """Write the exponents of time and memory beside that of the operations."""
-    times = [lines(results[allocator]) for allocator in ALLOCATORS]
-    sizes = [lines(results[allocator], "peak_bytes") for allocator in ALLOCATORS]
-    rows = []
-    for name in times[0]:
-        at = longest(*(side[name] for side in (*times, *sizes)))
-        if len(at) == 3:
-            found = [cell(*(exponent(side[name], at) for side in of)) for of in (times, sizes)]
-            rows.append([label(name), f"{at[0]:,}–{at[-1]:,}", power(name), *found])
-    return grid(["Candidate", "Tokens", "Theory", "Time", "Peak memory"], rows)
+def growth(*runs: Results) -> str:
+    """Write the exponents of time and memory beside that of the operations, of each candidate from the first run."""
+    rows: dict[str, list[str]] = {}
+    for results in runs:
+        times = [lines(results[allocator]) for allocator in ALLOCATORS]
+        sizes = [lines(results[allocator], "peak_bytes") for allocator in ALLOCATORS]
+        for name in times[0]:
+            at = longest(*(side[name] for side in (*times, *sizes)))
+            if len(at) == 3 and name not in rows:
+                found = [cell(*(exponent(side[name], at) for side in of)) for of in (times, sizes)]
+                rows[name] = [label(name), f"{at[0]:,}–{at[-1]:,}", power(name), *found]
+    return grid(["Candidate", "Tokens", "Theory", "Time", "Peak memory"], rows.values())
 
 
 def handing_back(results: Results, length: int = 4096) -> str:
@@ -337,12 +345,12 @@ def aimed() -> str:
     return grid(["What", "At most", "Found", "Met"], rows)
 
 
-def untimed(results: Results) -> str:
+def untimed(*runs: Results) -> str:
     """Name the mechanisms without a number, by reason."""
     from attn_edu.catalogue import mechanisms
 
-    names = {name.split(",")[0] for name in lines(results["default"])}
-    out = results["default"]["left_out"]
+    names = {name.split(",")[0] for results in runs for name in lines(results["default"])}
+    out = {name: why for results in runs for name, why in results["default"]["left_out"].items()}
     reasons: dict[str, list[str]] = {}
     for record in mechanisms():
         if record.name not in names:
@@ -423,25 +431,26 @@ def picture(allocator: str, result: Mapping[str, Any], folder: Path, source: Pat
 
 def parts(folder: Path, source: Path) -> dict[str, Callable[[], str]]:
     """Return what each marker of the page stands for; pictures go to `folder`."""
-    runs = both("sequences")
+    runs, origins = both("sequences"), both("origins")
     return {
         "aims": aimed,
         "axial": partial(layers, both("axial")),
         "families": partial(families, runs),
         "gpu": gpu,
-        "growth": partial(growth, runs),
+        "growth": partial(growth, runs, origins),
         "handing-back": partial(handing_back, runs),
         "images": partial(images, both("local")),
         "machines": partial(machines, SCRIPTS),
         "memory": partial(packages, runs, "peak_bytes"),
         "mixing": partial(mixing, both("re-attention")),
+        "origins": partial(families, origins),
         "packages": partial(packages, runs, "seconds"),
         "picture-default": partial(picture, "default", runs["default"], folder, source),
         "picture-tuned": partial(picture, "tuned", runs["tuned"], folder, source),
         "projected": with_projections,
         "repeats": partial(repeats, SCRIPTS),
         "spread": partial(spread, runs),
-        "untimed": partial(untimed, runs),
+        "untimed": partial(untimed, runs, origins),
     }
 
 

@@ -241,7 +241,7 @@ def own_tests(path: Path, source: str, files: list[str]) -> str:
             [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", "-p", "giving_out", *files],
             cwd=TESTS.parent,
             env=os.environ | {"MUTANT_OF": str(path), "MUTANT": mutant.name, "PYTHONDONTWRITEBYTECODE": "1"},
-            preexec_fn=partial(resource.setrlimit, resource.RLIMIT_CPU, (600, 605)),
+            preexec_fn=partial(resource.setrlimit, resource.RLIMIT_CPU, (120, 125)),
             capture_output=True,
         )
     return "killed" if result.returncode else "survived"
