@@ -186,7 +186,8 @@ def families(results: Results) -> str:
             for name in ordered
             if name != FUSED
         ]
-        parts += [f"### `attn_edu.{title}`", grid(["Candidate", *(f"{n:,}" for n in lengths)], rows)]
+        if rows:
+            parts += [f"### `attn_edu.{title}`", grid(["Candidate", *(f"{n:,}" for n in lengths)], rows)]
     return "\n\n".join(parts)
 
 

@@ -49,11 +49,14 @@ PACKAGE, TESTS = Path(attn_edu.__file__).parent, Path(__file__).parent
 NOTES = TESTS / "mutation"
 PROSE = {"title", "citation", "equation", "cost", "chapter", "does_not_apply", "refuses"}
 UNSEEN = {"strict", "device"}
-OWN_TESTS = {  # where they are not named after the family
-    "sparse": ("sparse", "lsh", "blocked_attention"),
+OWN_TESTS = {  # where there are others than one of the family's name
+    "sparse": ("sparse", "lsh", "blocked_attention", "bad_inputs"),
     "vision": ("axial", "local_in_images"),
     "core": ("reductions", "transformer"),
-    "selection": ("local_in_sentences", "soft_and_hard"),
+    "selection": ("local_in_sentences", "soft_and_hard", "bad_inputs"),
+    "recurrent": ("recurrent", "bad_inputs"),
+    "positions": ("positions", "convolution"),
+    "recomputed": ("recomputed", "bad_inputs"),
 }
 
 

@@ -159,6 +159,12 @@ def test_a_centre_between_two_pixels_shares_evenly():
     assert_allclose(output[:, 3], x[:, 3], atol=1e-12)  # at the edge no second pixel is as near
 
 
+def test_weights_of_an_axis_come_in_single_precision_at_least():
+    layer = QuadraticAttention(d_model=1, heads=1, d_v=1)
+    assert layer.bfloat16().along(0, 3).dtype == torch.float32
+    assert layer.double().along(1, 3).dtype == torch.float64
+
+
 def test_without_weights_no_square_of_pixels_is_made():
     layer, x = QuadraticAttention(d_model=2, heads=3, d_v=2), torch.randn(20, 30, 2)
     for need_weights, most in ((False, 3 * 600 * 2), (True, 3 * 600 * 600)):

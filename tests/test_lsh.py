@@ -84,7 +84,7 @@ def test_hash_ignores_length_and_opposites_share_no_bucket():
     assert_array_equal(bucket, angular_hash(x * 7.5, rotations, (2, 4)))
     assert np.all(bucket != angular_hash(-x, rotations, (2, 4)))
     assert bucket.min() == 0 and bucket.max() == 7
-    first = angular_hash(x, rotations[..., :1], (2,))
+    first = angular_hash(x, rotations[..., :1])  # which leaves two buckets
     second = angular_hash(x, rotations[..., 1:], (4,))
     assert_array_equal(bucket, first + 2 * second)
 
@@ -93,6 +93,19 @@ def test_both_forms_hash_alike():
     x, _, rotations = drawn(length=300, rounds=4)
     ours = layer(rotations, **OPTIONS).hash(torch.from_numpy(x))
     assert_array_equal(ours, angular_hash(x, rotations, OPTIONS["buckets"]))
+    x, _, rotations = drawn(length=300, rounds=4, buckets=(2, 4, 6))
+    ours = layer(rotations, buckets=(2, 4, 6), chunk=4).hash(torch.from_numpy(x[0]))
+    assert_array_equal(ours, angular_hash(x[0], rotations, (2, 4, 6)))
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_buckets_may_be_given(need_weights):
+    shared, value, rotations = drawn()
+    module, tensors = layer(rotations, **OPTIONS), [torch.from_numpy(x) for x in (shared, value)]
+    bucket = module.hash(tensors[0])
+    same = module(*tensors, need_weights=need_weights, bucket=bucket)[0]
+    assert_array_equal(same, module(*tensors, need_weights=need_weights)[0])
+    assert not np.allclose(module(*tensors, need_weights=need_weights, bucket=torch.zeros_like(bucket))[0], same)
 
 
 def test_near_vectors_collide_more_often():
