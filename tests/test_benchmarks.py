@@ -536,7 +536,7 @@ def test_a_run_without_packages_or_of_few_lengths_is_told(tmp_path, monkeypatch)
         (tmp_path / path.name).write_text(json.dumps(result))
     monkeypatch.setattr(measured, "FOLDER", tmp_path)
     text = book_benchmarks.page((ROOT / "book/benchmarks.md").read_text(), tmp_path / "drawn", ROOT)
-    assert text.count("*This run has nothing to compare here.*") == 3  # packages twice, and growth
+    assert text.count("*This run has nothing to compare here.*") == 2  # packages, in time and memory
     assert row(text, "sliding window: exponent") == ["1.05", "– / –", "– / –"]
 
 
