@@ -276,6 +276,7 @@ def test_a_stopped_run_leaves_nothing(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background is deaf to it
     )
     for line in process.stdout:
         if "allocator" in line:
