@@ -72,8 +72,8 @@ check: name = $(lastword $(subst ., ,$(M)))
 hooks: .venv/.tests ## from now on a commit strips notebooks and refuses what ruff would
 	$(BIN)/pre-commit install
 
-audit: .venv/.tests ## run every notebook as Colab would
-	ATTN_AUDIT=all $(BIN)/pytest tests/test_colab.py
+audit: .venv/.tests ## run every notebook as Colab would, and look at every page in four views
+	ATTN_AUDIT=all $(BIN)/pytest tests/test_colab.py tests/test_site.py
 
 # What makes the mutants, in a folder of its own: the environment stays the book's.
 _build/mutation: tests/mutation-requirements.txt

@@ -6,9 +6,7 @@ leads to its place in the file. Chromium prints this file twice: the first time 
 """
 
 import mimetypes
-import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,20 +18,12 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 import yaml
+from book_chromium import FLAGS, NAMES, find_chromium
 from book_styles import once
 from bs4 import BeautifulSoup
 
 BOOK = Path(__file__).resolve().parents[1]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
+PRINTING = [
     "--no-pdf-header-footer",
     "--generate-pdf-document-outline",
     "--virtual-time-budget=10000",  # let what the page has begun come to its end
@@ -57,11 +47,6 @@ shine(false);
 
 class Missing(Exception):
     """What was wanted and is not there; the message says what to do."""
-
-
-def find_chromium() -> str | None:
-    """Return the path of a Chromium, from the variable CHROMIUM or the usual names."""
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, (*NAMES, MAC))), None)
 
 
 def read(path: Path) -> Any:
@@ -232,7 +217,7 @@ def single(site: Path, config: dict[str, Any], starts: dict[str, int]) -> str:
 def print_pdf(chromium: str, html: Path, pdf: Path) -> None:
     """Let Chromium print a page."""
     with tempfile.TemporaryDirectory() as profile:
-        command = [chromium, *FLAGS, f"--user-data-dir={profile}", f"--print-to-pdf={pdf}", html.as_uri()]
+        command = [chromium, *FLAGS, *PRINTING, f"--user-data-dir={profile}", f"--print-to-pdf={pdf}", html.as_uri()]
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if result.returncode or not pdf.exists():
         raise Missing(f"{chromium} did not print the book:\n{result.stdout[-2000:]}")

@@ -3,8 +3,7 @@
 import contextlib
 import functools
 import http.server
-import os
-import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -15,26 +14,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+sys.path.append(str(Path(__file__).resolve().parents[1] / "extensions"))
+from book_chromium import FLAGS, NAMES, find_chromium
+
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 # Violations that are the theme's own, and those of the markup that docutils gives to citations.
 THEME = {"label-content-name-mismatch", "region"}
 CITATIONS = {"aria-required-children", "aria-deprecated-role", "aria-allowed-role"}
-
-
-def find_chromium() -> str | None:
-    """Return the path of a Chromium, from the variable CHROMIUM or the usual names."""
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @dataclass

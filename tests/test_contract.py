@@ -46,14 +46,14 @@ def test_whatever_is_drawn(name):
     """Lengths, 0 included, widths, masks, empty rows, small and large numbers, in every precision."""
     record = RECORDS[name]
 
-    @settings(max_examples=30, derandomize=True, deadline=None)
+    @settings(max_examples=50, derandomize=True, deadline=None)
     @given(
         batch=st.lists(st.integers(0, 3), max_size=2).map(tuple),
         lengths=st.tuples(*[st.integers(0, 9)] * 2),
         widths=st.tuples(*[st.integers(1, 9)] * 4),
         magnitude=st.sampled_from([0.0, 1e-3, 1.0, 30.0]),
         open_places=st.sampled_from([None, 0.0, 0.3, 1.0]),
-        dtype=st.sampled_from([torch.float64, torch.float32, torch.float16, torch.bfloat16]),
+        dtype=st.sampled_from([torch.float64] * 3 + [torch.float32, torch.float16, torch.bfloat16]),
         seed=st.integers(0, 2**32 - 1),
     )
     def agree(batch, lengths, widths, magnitude, open_places, dtype, seed):

@@ -7,14 +7,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import browser
 import pytest
-from browser import Visit, find_chromium
+from browser import Visit
 from bs4 import BeautifulSoup
 from building import ROOT, build, small_book
 
 sys.path.append(str(ROOT / "extensions"))
 import book_single
+from book_chromium import find_chromium
 
 pytest_plugins = ["browser", "building"]
 pytestmark = [pytest.mark.browser, pytest.mark.build]
@@ -136,7 +136,3 @@ def test_a_link_to_no_page_is_told(made: Path, tmp_path: Path) -> None:
     soup = BeautifulSoup('<article class="bd-article"><a href="../book/lost.html#a">x</a></article>', "html.parser")
     with pytest.raises(book_single.Missing, match=r"notebooks/page: book/lost\.html is not a page"):
         book_single.article(site, "notebooks/page", soup, ["index", "notebooks/page"], False)
-
-
-def test_the_same_chromium_is_found() -> None:
-    assert book_single.NAMES == browser.NAMES
