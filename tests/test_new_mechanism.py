@@ -136,7 +136,7 @@ def copy(tmp_path_factory):
     """A copy of the package with one more file and one more line."""
     folder = tmp_path_factory.mktemp("package")
     ignore = shutil.ignore_patterns("__pycache__")
-    for name in ("attn_edu", "tests", "benchmarks", "notebooks"):
+    for name in ("attn_edu", "extensions", "tests", "benchmarks", "notebooks"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     for name in ("pyproject.toml", "references.bib", "_config.yml"):
         shutil.copy(ROOT / name, folder)
