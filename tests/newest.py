@@ -5,7 +5,6 @@ first edition, and torch stays at its pin. The environment is _build/newest, mad
 version does not move, is lent by the environment that runs this, not fetched again. Arguments go to pytest.
 """
 
-import importlib.metadata
 import json
 import os
 import re
@@ -15,6 +14,8 @@ import sys
 import venv
 from collections import Counter
 from pathlib import Path
+
+from runtimes import lend
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "_build" / "newest"
@@ -43,19 +44,6 @@ def wanted(pinned):
         else:
             lines.append(name + (f"<{BELOW[name]}" if name in BELOW else ""))
     return lines
-
-
-def lend(name, version, folder):
-    """Link the files of a package of this environment into another of the same interpreter."""
-    package = importlib.metadata.distribution(name)
-    if package.version.partition("+")[0] != version:  # else pip would take the link for its own, and empty it
-        raise SystemExit(
-            f"{name}: wanted {version} in {sys.prefix}, found {package.version}; bring it up to date first"
-        )
-    tops = {Path(file).parts[0] for file in package.files or () if Path(file).parts[0] != ".."}
-    [packages] = folder.glob("lib/python3*/site-packages")
-    for top in tops:
-        (packages / top).symlink_to(package.locate_file(top).resolve())
 
 
 def make():

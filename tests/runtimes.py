@@ -1,7 +1,9 @@
 """Environments made once and kept, each with a fresh layer on top for each use: Colab's, and newer interpreters'."""
 
 import hashlib
+import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -36,7 +38,31 @@ def clean_environment(**more):
     return {name: value for name, value in os.environ.items() if name not in hidden} | more
 
 
-def kept(kind, requirements, python=sys.executable):
+def lend(name, version, folder):
+    """Link the files of a package of this environment into another of the same interpreter.
+
+    Parameters
+    ----------
+    name, version : str
+        The package, and the version that is wanted there.
+    folder : Path
+        The other environment.
+
+    Raises
+    ------
+    SystemExit
+        If this environment has another version.
+    """
+    package = importlib.metadata.distribution(name)
+    if package.version.partition("+")[0] != version:  # else pip would take the link for its own, and empty it
+        raise SystemExit(
+            f"{name}: wanted {version} in {sys.prefix}, found {package.version}; bring it up to date first"
+        )
+    for top in {Path(file).parts[0] for file in package.files or ()} - {".."}:
+        (packages(folder) / top).symlink_to(package.locate_file(top).resolve())
+
+
+def kept(kind, requirements, python=sys.executable, lent=()):
     """Return a virtual environment with these packages; it is made when it is missing, and never changed.
 
     Parameters
@@ -47,6 +73,8 @@ def kept(kind, requirements, python=sys.executable):
         The lines of a requirements file.
     python : path
         The interpreter.
+    lent : sequence of str
+        Packages, pinned there, that this environment has in the same version: they are linked, not installed.
 
     Returns
     -------
@@ -62,6 +90,8 @@ def kept(kind, requirements, python=sys.executable):
             shutil.rmtree(fresh, ignore_errors=True)
             run([python, "-m", "venv", fresh], env=clean_environment())
             (fresh / "requirements.txt").write_text(requirements)
+            for name in lent:
+                lend(name, re.search(rf"^{name}==(\S+)", requirements, re.M)[1], fresh)
             pip = [fresh / "bin" / "python", "-m", "pip", "install", "-q"]
             run([*pip, "-r", fresh / "requirements.txt"], env=clean_environment())
             fresh.rename(folder)
@@ -69,8 +99,8 @@ def kept(kind, requirements, python=sys.executable):
 
 
 def colab():
-    """Return Colab's packages, as colab.txt pins them."""
-    return kept("colab", PINS.read_text())
+    """Return Colab's packages, as colab.txt pins them; PyTorch, which is large and the tests' own, is lent."""
+    return kept("colab", PINS.read_text(), lent=["torch"])
 
 
 def without_torch(python):

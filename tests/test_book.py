@@ -1,5 +1,6 @@
 """The book builds strictly, its cache is true, its pages hold together."""
 
+import functools
 import os
 import re
 import statistics
@@ -243,6 +244,7 @@ class Page(HTMLParser):
             self.loads.append(values["src"])
 
 
+@functools.cache
 def read_pages(site: Path) -> dict[Path, Page]:
     """Read all pages but that for wrong addresses, whose links begin at the root of the site (see test_publish)."""
     found = (path for path in site.rglob("*.html") if "_static" not in path.parts and path.name != "404.html")

@@ -1,7 +1,7 @@
 """Every chapter in a runtime like Colab's: nothing installed, an empty folder, the package from its repository.
 
 What is *committed* is tested: git finds a clone of HEAD under the repository's public address. By default every
-chapter's set-up and imports run, and whole the first chapter of each part and what the last commit changed;
+chapter's set-up and imports run, and whole the quickest chapter of each part and what the last commit changed;
 with ``ATTN_AUDIT=all`` every chapter runs whole.
 """
 
@@ -29,9 +29,10 @@ def committed(folder):
     return sorted(path.relative_to(folder).as_posix() for path in (folder / "notebooks").rglob("*.ipynb"))
 
 
-def first_of_each_part(paths):
+def quickest_of_each_part(paths, seconds):
+    """Return a chapter of each part; one of which no time is known may be slow."""
     parts = {}
-    for path in sorted(paths):
+    for path in sorted(paths, key=lambda path: seconds.get(path.removesuffix(".ipynb"), float("inf"))):
         parts.setdefault(path.rsplit("/", 1)[0], path)
     return set(parts.values())
 
@@ -47,7 +48,10 @@ def changed(folder):
 def whole(folder):
     """Return the notebooks that run whole."""
     paths = committed(folder)
-    return paths if os.environ.get("ATTN_AUDIT") == "all" else sorted(first_of_each_part(paths) | changed(folder))
+    if os.environ.get("ATTN_AUDIT") == "all":
+        return paths
+    seconds = json.loads((folder / "notebooks" / "seconds.json").read_text())
+    return sorted(quickest_of_each_part(paths, seconds) | changed(folder))
 
 
 def imports_of(source):
@@ -168,5 +172,6 @@ def test_a_moved_version_is_found(tmp_path):
 
 
 def test_what_is_chosen():
-    assert first_of_each_part(["n/a/02.ipynb", "n/a/01.ipynb", "n/b/07.ipynb"]) == {"n/a/01.ipynb", "n/b/07.ipynb"}
+    paths, seconds = ["n/a/01.ipynb", "n/a/02.ipynb", "n/a/03.ipynb", "n/b/07.ipynb"], {"n/a/01": 9, "n/a/03": 5}
+    assert quickest_of_each_part(paths, seconds) == {"n/a/03.ipynb", "n/b/07.ipynb"}
     assert imports_of("%pip install x\nimport a\nfrom b import c as d\nx = 1\n") == "import a\nfrom b import c as d"

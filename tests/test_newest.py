@@ -9,6 +9,7 @@ import newest
 import pytest
 from chapters import ROOT
 from packaging.requirements import Requirement
+from runtimes import lend
 
 
 def test_everything_may_move_but_torch():
@@ -27,8 +28,8 @@ def test_a_package_is_lent_whole_and_only_at_its_pin(tmp_path):
     packages.mkdir(parents=True)
     version = importlib.metadata.version("einops")
     with pytest.raises(SystemExit, match=f"einops: wanted 0.1 in .*, found {version}; bring it up to date first"):
-        newest.lend("einops", "0.1", tmp_path)
-    newest.lend("einops", version, tmp_path)
+        lend("einops", "0.1", tmp_path)
+    lend("einops", version, tmp_path)
     assert {path.name for path in packages.iterdir()} == {"einops", f"einops-{version}.dist-info"}
     assert (packages / "einops" / "__init__.py").samefile(einops.__file__)
 
