@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 import torch
 from contrast import contrast
+from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbclient.util import run_sync
 
 from attn_edu.exercises import Exercise, check, expect_close, expect_equal, expect_function
 from attn_edu.exercises._check import COLOURS, UNANSWERED
@@ -353,9 +355,22 @@ def solved(notebook):
     return needed(nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata), asked)
 
 
-def execute(notebook, folder=None):
-    client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": folder}})
-    return client.execute()
+@pytest.fixture(scope="module")
+def execute():
+    """Return a function that runs a notebook; all run in one kernel, one after the other, each with no names bound."""
+    kernel = AsyncKernelManager(kernel_name="python3")
+    run_sync(kernel.start_kernel)()
+
+    def run(notebook):
+        cells = [nbformat.v4.new_code_cell("%reset -f"), *notebook.cells]
+        client = NotebookClient(nbformat.v4.new_notebook(cells=cells), timeout=300, km=kernel)
+        try:
+            client.execute()
+        finally:
+            client.kc.stop_channels()
+
+    yield run
+    run_sync(kernel.shutdown_kernel)(now=True)
 
 
 def names_of(source):
@@ -427,9 +442,9 @@ def test_every_exercise_of_the_chapter_is_used_once(path):
 
 
 @pytest.mark.parametrize("path", chapters.paths())
-def test_stubs_fail_and_solutions_pass(path):
+def test_stubs_fail_and_solutions_pass(path, execute):
     """The book's build runs whole chapters; here only what the exercises stand on runs."""
-    execute(solved(chapters.chapter(path).notebook), str((chapters.ROOT / path).parent))
+    execute(solved(chapters.chapter(path).notebook))
 
 
 # ------------------------------------------------------------------------------------ the machinery itself
@@ -451,7 +466,7 @@ def tiny(stub=STUB, solution=SOLUTION, tags=("exercise",)):
     return nbformat.v4.new_notebook(cells=cells)
 
 
-def test_a_good_notebook_runs_solved():
+def test_a_good_notebook_runs_solved(execute):
     assert [(found.name, found.solution) for found in find_exercises(tiny())] == [("one", "answer = 1\n")]
     execute(solved(tiny()))
 
@@ -467,7 +482,7 @@ def test_a_good_notebook_runs_solved():
     ],
     ids=["stub passes", "solution fails"],
 )
-def test_a_bad_exercise_is_found(notebook, message):
+def test_a_bad_exercise_is_found(notebook, message, execute):
     with pytest.raises(CellExecutionError, match=message):
         execute(solved(notebook))
 
@@ -490,7 +505,7 @@ def test_a_broken_convention_is_found(notebook, message):
         find_exercises(notebook)
 
 
-def test_only_what_exercises_need_is_run():
+def test_only_what_exercises_need_is_run(execute):
     notebook = tiny(stub="from math import tau\nanswer = None if helper(tau) else x\ncheck(exercises.one, answer)")
     more = ["import numpy as np", "a = 1", "def helper(x):\n    a = base\n    return a + x", "base = 0", "base += 2"]
     more += ["losses = train()", "np.zeros(a)", "x = [base for base in ()]"]
@@ -498,3 +513,13 @@ def test_only_what_exercises_need_is_run():
     run = [cell.source for cell in solved(notebook).cells]
     assert run[: run.index(notebook.cells[-2].source)] == [BEGIN, more[2], more[3], more[4], more[7]]
     execute(solved(notebook))
+
+
+def test_a_notebook_sees_nothing_of_the_one_before(execute):
+    def one(source):
+        return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+
+    execute(one("left = 1"))
+    execute(one("left = 1\nassert left"))
+    with pytest.raises(CellExecutionError, match="name 'left' is not defined"):
+        execute(one("left"))
