@@ -34,9 +34,9 @@ class Visit:
     errors: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
 
-    def open(self, url: str) -> Any:
-        """Load an address, wait until it is quiet and its equations are set, and return the page."""
-        self.page.goto(url, wait_until="networkidle")
+    def open(self, url: str, whole: bool = False) -> Any:
+        """Load an address, wait for its equations, and for quiet unless it is whole in itself; return the page."""
+        self.page.goto(url, wait_until="load" if whole else "networkidle")
         self.page.evaluate("window.MathJax?.startup?.promise")
         return self.page
 

@@ -71,7 +71,7 @@ def show(visit, tmp_path):
         path = tmp_path / f"page{len(opened)}.html"
         path.write_text(PAGE.format(html=html, body=body, content=content), encoding="utf-8")
         opened.append(visit(**options))
-        opened[-1].open(path.as_uri())
+        opened[-1].open(path.as_uri(), whole=True)
         return opened[-1]
 
     yield show
