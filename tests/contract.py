@@ -9,6 +9,7 @@ import copy
 import doctest
 import inspect
 import io
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -767,7 +768,7 @@ def _refuses(call: Callable[..., Any], arguments: dict[str, Any], name: str, wha
         message = str(error)
         # A mismatch of sizes may be reported at the other argument, "as in" this one.
         remedy = f"let attn_edu.checks look at it first; the message was: {message}"
-        assert name in message, f"{what}: the message does not name it; {remedy}"
+        assert re.search(rf"\b{name}\b", message), f"{what}: the message does not name it; {remedy}"
         assert "wanted" in message and "got" in message, f"{what}: say what was wanted and what came: {message}"
     except Exception as error:
         came = f"raised {type(error).__name__} in place of TypeError or ValueError: {error}"

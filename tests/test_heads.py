@@ -74,11 +74,12 @@ def test_blocks_change_nothing(monkeypatch, norm):
     torch.manual_seed(0)
     layer = ReAttention(3, norm=norm).double()
     results = []
-    for need_weights, block in ((True, None), (False, 1), (False, 1000), (False, 2**20)):
+    # Blocks of one query, of 6 of the 50, of 2 of the 3 items, and one for all: the last of each is what is left.
+    for need_weights, block in ((True, None), (False, 1), (False, 6 * 150), (False, 2 * 50 * 150), (False, 2**20)):
         if block:
             monkeypatch.setitem(_mixed_attention.HELD, "cpu", block)
         torch.manual_seed(1)
-        inputs = [torch.randn(2, 3, 50, 4, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+        inputs = [torch.randn(3, 3, 50, 4, dtype=torch.float64, requires_grad=True) for _ in range(3)]
         output, _ = layer(*inputs, need_weights=need_weights)
         results.append([output, *torch.autograd.grad(output.square().sum(), [*inputs, *layer.parameters()])])
     for other in results[1:]:

@@ -10,7 +10,7 @@ from theirs import close, compare, drawn, give, norm_pairs, turned
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from attn_edu.core import MultiHead
+from attn_edu.core import MultiHead, multi_head
 from attn_edu.models import (
     Cache,
     Decoder,
@@ -524,3 +524,10 @@ def test_refuses(unhooked, call, error, message):
 
 def test_multi_head_inside_is_the_books():
     assert isinstance(EncoderBlock(D, HEADS, HIDDEN).attention, MultiHead)
+
+
+@pytest.mark.parametrize(("heads", "width"), [(3, "W_Q = 4"), (4, "W_V = 6")])
+def test_heads_divide_the_keys_width_and_the_values(heads, width):
+    x, narrow, wide = np.ones((2, 6)), np.ones((6, 4)), np.ones((6, 6))
+    with pytest.raises(ValueError, match=f"heads: wanted a divisor of {width}, got {heads}"):
+        multi_head(x, x, x, W_Q=narrow, W_K=narrow, W_V=wide, W_O=wide, heads=heads)
