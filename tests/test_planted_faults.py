@@ -574,6 +574,12 @@ def test_all_that_a_record_lacks_is_told_at_once():
         "WithoutNeedWeights: not exported; add it to attn_edu/scores/__init__.py",
     ):
         assert lack in str(caught.value)
+
+    class GivesNoneUnasked(find("dot").module):
+        def forward(self, query, key, value, attn_mask=None, need_weights=False): ...
+
+    with pytest.raises(AssertionError, match=r"GivesNoneUnasked\.forward: wanted a last argument need_weights=True"):
+        contract.record_is_whole(dataclasses.replace(record, module=GivesNoneUnasked))
     # What cannot be asked is told once, not by every clause that would have asked.
     with pytest.raises(pytest.skip.Exception, match="need_weights, as record_is_whole says"):
         contract.asked(bare, True)
