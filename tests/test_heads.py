@@ -43,10 +43,11 @@ def test_layer_norm_is_pytorchs(arrays, mixing):
     assert_allclose(re_attention(**arrays, **mixing)[1], wanted.detach(), rtol=1e-9)
 
 
-@pytest.mark.parametrize("keys", [1, 7])
-def test_batch_norm_is_pytorchs(arrays, mixing, keys):
+@pytest.mark.parametrize(("items", "queries", "keys"), [(2, 5, 1), (2, 5, 7), (1, 1, 2)])
+def test_batch_norm_is_pytorchs(arrays, mixing, items, queries, keys):
     """In training, what it keeps, and in evaluation; with one key every map is 1, and varies by nothing."""
-    arrays = arrays | {name: arrays[name][..., :keys, :] for name in ("key", "value")}
+    lengths = {"query": queries, "key": keys, "value": keys}
+    arrays = {name: array[:items, :, : lengths[name]] for name, array in arrays.items()}
     ours, theirs = ReAttention(3, norm="batch").double(), torch.nn.BatchNorm2d(3, dtype=torch.float64)
     state = {name: torch.from_numpy(array) for name, array in mixing.items()}
     ours.load_state_dict({**ours.state_dict(), **state})
@@ -97,6 +98,21 @@ def test_maps_are_never_all_held(monkeypatch, norm):
     assert watch.elements <= 4 * 2**14  # its four arrays
 
 
-def test_statistics_are_asked_for_in_evaluation(arrays, mixing):
+@pytest.mark.parametrize("given", [(), ("running_mean",), ("running_var",)])
+def test_statistics_are_asked_for_in_evaluation(arrays, mixing, given):
+    statistics = {name: np.ones(3) for name in given}
     with pytest.raises(ValueError, match="running_mean, running_var: wanted both where training is False, got None"):
-        re_attention(**arrays, **mixing, norm="batch", training=False)
+        re_attention(**arrays, **mixing, **statistics, norm="batch", training=False)
+
+
+@pytest.mark.parametrize("norm", ["layer", "batch", "none"])
+def test_low_precision_is_rounded_at_the_end(norm):
+    """What is computed with bfloat16 numbers is what single precision gives for them, rounded."""
+    torch.manual_seed(0)
+    layer = ReAttention(3, norm=norm).bfloat16()
+    inputs = [torch.randn(2, 3, 50, 4).bfloat16() for _ in range(3)]
+    output, maps = layer(*inputs, need_weights=False)[0], layer(*inputs)[1]
+    single = layer.float()
+    exact = [x.float() for x in inputs]  # and so is the division of the query by √4
+    assert torch.equal(output, single(*exact, need_weights=False)[0].bfloat16())
+    assert torch.equal(maps, single(*exact)[1].bfloat16())
