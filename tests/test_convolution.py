@@ -134,6 +134,13 @@ def test_the_error_of_the_limit_shrinks_exponentially():
     assert_allclose(np.log(errors[1] / errors[2]), 4, atol=0.01)
 
 
+@pytest.mark.parametrize("heads", [0, 2])
+def test_a_quadratic_head_for_every_share_of_the_columns(heads):
+    x, W_V, W_O = np.ones((2, 2, 3)), np.ones((3, 5)), np.ones((5, 3))
+    with pytest.raises(ValueError, match=f"W_V: wanted as many columns for each of {heads} heads, as in alpha, got 5"):
+        quadratic_attention(x, alpha=np.ones(heads), centres=np.ones((heads, 2)), W_V=W_V, W_O=W_O)
+
+
 def test_quadratic_weights_by_the_papers_vectors():
     """The score is v·r up to a constant per head, and at α = 0 a head averages the whole image."""
     rng = np.random.default_rng(1)

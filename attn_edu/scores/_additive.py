@@ -175,7 +175,7 @@ def attend_additively(
     value: Float[Tensor, "*batch S d_v"],
     v_a: Float[Tensor, "n"],
     allowed: Bool[Tensor, "..."] | None,
-    need_weights: bool = True,
+    need_weights: bool,
 ) -> tuple[Float[Tensor, "*batch L d_v"], Float[Tensor, "*batch L S"] | None]:
     """Attend with queries and keys that are projected already."""
 
