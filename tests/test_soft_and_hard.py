@@ -215,6 +215,17 @@ def test_a_query_that_may_look_nowhere_chooses_nothing():
         assert weights[0].sum() == pytest.approx(1) and log_prob[0] < 0
 
 
+def test_where_nobody_asks_there_need_be_nothing_to_choose():
+    inputs, parameters = arrays()
+    inputs, choice = {name: array[:0] for name, array in inputs.items()}, np.zeros(0, dtype=int)
+    module = built(HardAttention, parameters)
+    for results in (
+        hard_attention(**inputs, choice=choice, **parameters),
+        module(**tensors(inputs), choice=torch.from_numpy(choice)),
+    ):
+        assert [tuple(result.shape) for result in results] == [(0, D_V), (0, 0), (0,)]
+
+
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int8, np.uint8])
 def test_any_integers_will_do(dtype):
     inputs, parameters = arrays()
