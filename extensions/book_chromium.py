@@ -3,7 +3,7 @@
 import os
 import shutil
 
-# The shell has no windows to be ready for: a page in it takes a quarter of the time.
+# The shell has no windows to be ready for: an empty page costs a quarter in it.
 SHELLS = ("chromium-headless-shell", "chrome-headless-shell")
 NAMES = (*SHELLS, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
