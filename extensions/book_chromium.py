@@ -3,9 +3,10 @@
 import os
 import shutil
 
-# The shell has no windows to be ready for: an empty page costs a quarter in it.
-SHELLS = ("chromium-headless-shell", "chrome-headless-shell")
-NAMES = (*SHELLS, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+NAMES = (
+    *("chromium-headless-shell", "chrome-headless-shell"),  # without windows: an empty page costs a quarter in it
+    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"),
+)
 MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 FLAGS = [
     "--headless",

@@ -19,8 +19,6 @@ from book_chromium import FLAGS, NAMES, find_chromium
 
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
-# Rules that hang on colours and sizes: what else axe looks at is the same in every view of a page.
-LOOKS = ["color-contrast", "link-in-text-block", "scrollable-region-focusable", "target-size"]
 # Violations that are the theme's own, and those of the markup that docutils gives to citations.
 THEME = {"label-content-name-mismatch", "region"}
 CITATIONS = {"aria-required-children", "aria-deprecated-role", "aria-allowed-role"}
@@ -58,12 +56,12 @@ class Visit:
 
         self.page.route(lambda url: url.startswith("http"), check)
 
-    def violations(self, *allowed: str, only: list[str] | None = None) -> list[str]:
-        """Return what axe finds, by all its rules or only some, beyond the theme's own violations and those allowed."""
+    def violations(self, *allowed: str) -> list[str]:
+        """Return what axe finds beyond the theme's own violations and those allowed."""
         from axe_playwright_python.sync_playwright import Axe
 
         # The preload of axe refetches stylesheets by a wrong address: console errors that are not the page's.
-        options = {"resultTypes": ["violations"], "preload": False} | ({"runOnly": only} if only else {})
+        options = {"resultTypes": ["violations"], "preload": False}
         found = Axe().run(self.page, options=options).response["violations"]
         return [
             f"{each['id']}: {each['help']}: " + "; ".join(node["html"][:200] for node in each["nodes"][:3])
